@@ -1,0 +1,111 @@
+//! The systems under comparison: how each is started, asked for tokens and watched.
+
+mod centrifugo;
+mod notice;
+mod process;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use crate::dialect::{Credential, DialectKind};
+
+pub(crate) use process::raise_file_limit;
+
+/// A system that can be started.
+pub(crate) trait System {
+    /// Its name in reports.
+    fn name(&self) -> &'static str;
+
+    /// Name and version, and what else a reader should know of its set-up.
+    fn description(&self) -> String;
+
+    /// Starts one server with an empty store, its data below `folder`; returns when it is ready.
+    fn start(&self, folder: &Path) -> Result<Box<dyn Server>>;
+}
+
+/// A running server of a system; it ends when this is dropped.
+pub(crate) trait Server {
+    /// The process to measure.
+    fn pid(&self) -> u32;
+
+    /// Where clients and services connect.
+    fn address(&self) -> SocketAddr;
+
+    /// How to speak with it.
+    fn dialect(&self) -> DialectKind;
+
+    /// Makes tokens for so many accounts.
+    fn credentials(&self, count: usize) -> Result<Vec<Credential>>;
+
+    /// How many messages were acknowledged since the start, where the system counts that.
+    fn acknowledged(&self) -> Result<Option<u64>>;
+}
+
+/// The systems by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SystemName {
+    /// This project's server.
+    Notice,
+    /// Centrifugo 6.9.6.
+    Centrifugo,
+}
+
+/// What a notice server's clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// The subprotocol `notice.v1`: the client acknowledges each read's notices by one frame.
+    V1,
+    /// No subprotocol: raw frames, a pong makes what was sent before it read.
+    Legacy,
+}
+
+/// Where the systems are and how they are set up.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SystemArgs {
+    /// The systems to measure, in this order, taking turns.
+    #[arg(long, visible_alias = "system", value_enum, value_delimiter = ',', default_values = ["notice", "centrifugo"])]
+    pub(crate) systems: Vec<SystemName>,
+    /// The notice server's program; by default the one beside this program.
+    #[arg(long)]
+    notice_server: Option<PathBuf>,
+    /// Another environment variable for the notice server; may be repeated.
+    #[arg(long = "server-env", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    server_env: Vec<(String, String)>,
+    /// What the notice server's clients speak.
+    #[arg(long, value_enum, default_value = "v1")]
+    mode: Mode,
+    /// Centrifugo's program; by default it is built once with Go and kept in the user's cache.
+    #[arg(long)]
+    centrifugo: Option<PathBuf>,
+    /// Where servers keep their data and the disk is measured; must be on a real disk.
+    #[arg(long, default_value = "target/bench-data")]
+    pub(crate) data_dir: PathBuf,
+}
+
+impl SystemArgs {
+    /// The systems chosen, each with its program found or built.
+    pub(crate) fn systems(&self) -> Result<Vec<Box<dyn System>>> {
+        self.systems.iter().map(|name| self.system(*name)).collect()
+    }
+
+    fn system(&self, name: SystemName) -> Result<Box<dyn System>> {
+        Ok(match name {
+            SystemName::Notice => {
+                let program = self.notice_server.clone().map_or_else(notice::program_beside, Ok)?;
+                Box::new(notice::Notice::new(program, self.mode, self.server_env.clone())?)
+            }
+            SystemName::Centrifugo => {
+                let program = self.centrifugo.clone().map_or_else(centrifugo::build, Ok)?;
+                Box::new(centrifugo::Centrifugo::new(program)?)
+            }
+        })
+    }
+}
+
+fn parse_variable(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').context("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

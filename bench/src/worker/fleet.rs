@@ -1,0 +1,200 @@
+//! A worker's event loop and its phases: connecting, pacing, flat out.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use mio::{Events, Poll, Token, Waker};
+
+use super::clients::Clients;
+use super::deliveries::Deliveries;
+use super::pacer::Pacer;
+use super::protocol::{Command, Plan, Reply};
+use super::stagers::{FIRST_TOKEN, Job, Stagers};
+use crate::dialect::Dialect;
+use crate::measure::process::own_cpu_time;
+use crate::random::mix;
+
+const WAKER: Token = Token(usize::MAX - 1);
+const TIMER: Token = Token(usize::MAX - 2);
+
+/// How long a phase waits for what is still on its way.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everything of a worker.
+pub(crate) struct Fleet {
+    poll: Poll,
+    events: Events,
+    clients: Clients,
+    stagers: Stagers,
+    deliveries: Deliveries,
+    pacer: Option<Pacer>,
+}
+
+impl Fleet {
+    /// A fleet with nothing connected.
+    pub(crate) fn new(plan: Plan) -> Result<Self> {
+        let plan = Rc::new(plan);
+        let dialect: Rc<dyn Dialect> = Rc::from(plan.dialect.dialect());
+        Ok(Self {
+            poll: Poll::new().context("could not make an event loop")?,
+            events: Events::with_capacity(1024),
+            clients: Clients::new(Rc::clone(&plan), Rc::clone(&dialect))?,
+            stagers: Stagers::new(plan, dialect)?,
+            deliveries: Deliveries::new()?,
+            pacer: None,
+        })
+    }
+
+    /// Wakes the loop from another thread.
+    pub(crate) fn waker(&self) -> Result<Waker> {
+        Waker::new(self.poll.registry(), WAKER).context("could not make a waker")
+    }
+
+    /// Waits for events and handles them; returns after `at_most` in any case.
+    pub(crate) fn turn(&mut self, at_most: Duration) -> Result<()> {
+        match self.poll.poll(&mut self.events, Some(at_most)) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+            other => other.context("waiting for events failed")?,
+        }
+        for event in &self.events {
+            match event.token() {
+                WAKER => {}
+                TIMER => self.pacer.iter().for_each(Pacer::rearm),
+                Token(number) if number < FIRST_TOKEN => self.clients.handle(event, &mut self.deliveries),
+                _ => self.stagers.handle(event, &mut self.deliveries)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out one command.
+    pub(crate) fn obey(&mut self, command: &Command) -> Result<Reply> {
+        let cpu = own_cpu_time();
+        let mut reply = match *command {
+            Command::Connect { clients, per_second } => self.connect(clients, per_second)?,
+            Command::Lag { per_second, seconds, stagers } => self.lag(per_second, seconds, stagers)?,
+            Command::Throughput { batch, stagers, seconds } => self.throughput(batch, stagers, seconds)?,
+            Command::Status => Reply::default(),
+        };
+        reply.worker_cpu_seconds = own_cpu_time().saturating_sub(cpu).as_secs_f64();
+        reply.online = self.clients.online();
+        reply.failures = self.clients.take_failures();
+        Ok(reply)
+    }
+
+    fn connect(&mut self, clients: usize, per_second: f64) -> Result<Reply> {
+        self.clients.handshakes().clear();
+        let total = clients.saturating_sub(self.clients.started());
+        let start = Instant::now();
+        self.pace(per_second, total as u64)?;
+        while let Some(pacer) = self.pacer.as_mut().filter(|pacer| !pacer.is_finished()) {
+            while let Some(intended) = pacer.next_due() {
+                self.clients.start_next(self.poll.registry(), intended);
+            }
+            self.turn(PATIENCE)?;
+        }
+        self.pacer = None;
+        self.turn_until(|fleet| fleet.clients.pending() == 0)?;
+        self.clients.fail_pending("not online in time");
+        let latencies = self.clients.handshakes().counts();
+        Ok(Reply { latencies, seconds: start.elapsed().as_secs_f64(), ..Reply::default() })
+    }
+
+    fn lag(&mut self, per_second: f64, seconds: f64, stagers: usize) -> Result<Reply> {
+        self.open_stagers(stagers)?;
+        self.pace(per_second, at_rate(per_second, seconds))?;
+        while let Some(pacer) = self.pacer.as_mut().filter(|pacer| !pacer.is_finished()) {
+            while let Some(intended) = pacer.next_due() {
+                let job = next_job(&mut self.deliveries, self.clients.started(), 1, intended);
+                self.stagers.submit(job, &self.deliveries)?;
+            }
+            self.turn(PATIENCE)?;
+        }
+        self.pacer = None;
+        self.settle()
+    }
+
+    fn throughput(&mut self, batch: usize, stagers: usize, seconds: f64) -> Result<Reply> {
+        let clients = self.clients.started();
+        ensure!(batch <= clients, "a batch goes to distinct accounts: {batch} need as many connections");
+        self.open_stagers(stagers)?;
+        let end = Instant::now() + Duration::from_secs_f64(seconds);
+        while Instant::now() < end {
+            while self.stagers.has_free() {
+                let job = next_job(&mut self.deliveries, clients, batch, Instant::now());
+                self.stagers.submit(job, &self.deliveries)?;
+            }
+            self.turn(Duration::from_millis(100))?;
+        }
+        self.settle()
+    }
+
+    fn pace(&mut self, per_second: f64, total: u64) -> Result<()> {
+        self.pacer = Some(Pacer::start(self.poll.registry(), TIMER, per_second, total)?);
+        Ok(())
+    }
+
+    fn open_stagers(&mut self, count: usize) -> Result<()> {
+        ensure!(self.clients.started() > 0, "no clients are connected yet");
+        ensure!(count > 0, "at least one staging connection is needed");
+        self.stagers.open(count, self.poll.registry())?;
+        self.turn_until(|fleet| fleet.stagers.are_idle())?;
+        if !self.stagers.are_idle() {
+            bail!("the staging connections were not made in {} s", PATIENCE.as_secs());
+        }
+        self.deliveries.begin();
+        Ok(())
+    }
+
+    /// Waits for the answers and arrivals that are still missing, then sums up.
+    fn settle(&mut self) -> Result<Reply> {
+        self.turn_until(|fleet| {
+            let tally = fleet.deliveries.ledger.tally();
+            fleet.stagers.are_idle() && tally.refused + tally.received >= tally.staged
+        })?;
+        // What comes twice comes a little later.
+        let end = Instant::now() + Duration::from_millis(200);
+        while Instant::now() < end {
+            self.turn(Duration::from_millis(20))?;
+        }
+        let reply = Reply {
+            latencies: self.deliveries.lags.counts(),
+            staging: self.stagers.calls.counts(),
+            tally: self.deliveries.ledger.tally(),
+            seconds: self.deliveries.duration().as_secs_f64(),
+            ..Reply::default()
+        };
+        self.stagers.close();
+        Ok(reply)
+    }
+
+    fn turn_until(&mut self, is_done: impl Fn(&Self) -> bool) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while !is_done(self) && Instant::now() < end {
+            self.turn(Duration::from_millis(100))?;
+        }
+        Ok(())
+    }
+}
+
+/// How many actions fit into a time at a rate, one at least.
+fn at_rate(per_second: f64, seconds: f64) -> u64 {
+    let period = Duration::from_secs_f64(1.0 / per_second.max(f64::MIN_POSITIVE).min(1e9));
+    let actions = Duration::from_secs_f64(seconds).as_nanos() / period.as_nanos().max(1);
+    u64::try_from(actions).unwrap_or(u64::MAX).max(1)
+}
+
+/// Enters the next messages, each to another account.
+fn next_job(deliveries: &mut Deliveries, clients: usize, count: usize, intended: Instant) -> Job {
+    // A prime, so that stepping by it meets every account before one comes again.
+    const STEP: u64 = 999_983;
+    let (clients, mut first) = (clients.max(1) as u64, None);
+    let start = mix(deliveries.ledger.tally().staged);
+    for number in 0..count as u64 {
+        let receiver = (start % clients + number * STEP) % clients;
+        let sequence = deliveries.ledger.stage(u32::try_from(receiver).unwrap_or(0));
+        first.get_or_insert(sequence);
+    }
+    Job { first: first.unwrap_or(0), count: count as u64, intended }
+}

@@ -1,0 +1,371 @@
+//! Puts the server together: the one place that names concrete back ends. Starting, running, ending.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::config::{ApiKeys, Config};
+use crate::delivery::{DrainControl, DrainPace, Heart, HeartPace, Registry, RegistryLimits};
+use crate::demo::{Demo, DemoError};
+use crate::http::{
+    Code, Listener, ListenerOptions, Parts, RawConnections, Services, admin_routes, public_routes,
+};
+use crate::inbox::Inbox as _;
+use crate::inbox::embedded::{EmbeddedStore, OpenError, Operation, Options, StoreMetrics};
+use crate::metrics::Metrics;
+
+/// Plain HTTP connections at a time on the public listener: back ends' kept connections, and handshakes.
+const HTTP_CONNECTIONS: usize = 8192;
+/// The same on the admin listener.
+const ADMIN_CONNECTIONS: usize = 256;
+/// File descriptors for everything else: the store's files, listeners, the runtime.
+const OTHER_FILES: u64 = 512;
+
+/// At the end: for close frames to reach their clients.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store can't be opened.
+    #[error("{0}")]
+    Store(#[from] OpenError),
+    /// An address can't be had.
+    #[error(
+        "{setting} = {address} can't be had: {source}. Choose another address, or end what uses it."
+    )]
+    Listen {
+        /// Which setting.
+        setting: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The demo can't be prepared.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// A metric is defined twice, or the system refuses signals: nothing a configuration can mend.
+    #[error("the server could not be set up: {0}")]
+    Setup(String),
+}
+
+/// A running server.
+pub struct App {
+    services: Arc<Services>,
+    store: Arc<EmbeddedStore>,
+    demo: Option<Demo>,
+    public: SocketAddr,
+    admin: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("public", &self.public)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Opens the store, binds both listeners and begins to serve.
+    ///
+    /// # Errors
+    /// When the store or an address can't be had; nothing is left behind then.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let mut config = config;
+        config.limits.sessions = fit_to_open_files(config.limits.sessions);
+        let config = Arc::new(config);
+        let clock = Clock::System;
+        let metrics = Arc::new(new_metrics()?);
+        metrics
+            .capacity_sessions
+            .set(i64::try_from(config.limits.sessions).unwrap_or(i64::MAX));
+        let registry = Registry::new(registry_limits(&config), Arc::clone(&metrics));
+        let options = store_options(&config, Arc::clone(&metrics));
+        let observer = Arc::clone(&registry);
+        let open_clock = clock.clone();
+        let store = tokio::task::spawn_blocking({
+            let handle = tokio::runtime::Handle::current();
+            move || {
+                let _in_runtime = handle.enter();
+                EmbeddedStore::open(options, open_clock, observer)
+            }
+        })
+        .await
+        .map_err(|error| StartError::Setup(error.to_string()))??;
+        let demo = prepare_demo(&config, &store).await?;
+        let services = Arc::new(Services::new(Parts {
+            inbox: store.clone(),
+            tokens: store.clone(),
+            drain: Arc::new(DrainControl::new(Arc::clone(&registry))),
+            registry,
+            metrics,
+            api_keys: api_keys(&config, demo.as_ref()),
+            config: Arc::clone(&config),
+        }));
+        let public = bind("listen", config.listen, HTTP_CONNECTIONS, &config)?;
+        let admin = bind(
+            "admin_listen",
+            config.admin_listen,
+            ADMIN_CONNECTIONS,
+            &config,
+        )?;
+        let address = |listener: &Listener| {
+            listener
+                .address()
+                .map_err(|error| StartError::Setup(error.to_string()))
+        };
+        let (public_address, admin_address) = (address(&public)?, address(&admin)?);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Heart::new(Arc::clone(&services.registry), heart_pace(&config), clock).run());
+        tasks.spawn(forget_idle_rates(Arc::clone(&services)));
+        tasks.spawn(public.serve(public_routes(&services)));
+        // Last: it answers the readiness probe.
+        tasks.spawn(admin.serve(admin_routes(&services)));
+        tracing::info!(
+            listen = %public_address,
+            admin = %admin_address,
+            node = %config.node_name,
+            data = %config.data_dir.display(),
+            capacity = config.limits.sessions,
+            "notice-server {} is ready",
+            env!("CARGO_PKG_VERSION"),
+        );
+        Ok(Self {
+            services,
+            store,
+            demo,
+            public: public_address,
+            admin: admin_address,
+            tasks,
+        })
+    }
+
+    /// Where clients and services connect.
+    #[must_use]
+    pub fn public_address(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where probes, metrics and the drain verbs are.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// What to tell the person who started it; empty unless it runs as a demo.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        let url = format!("http://{}{}", self.public, self.services.config.base_path);
+        self.demo
+            .as_ref()
+            .map_or_else(String::new, |demo| demo.greeting(&url))
+    }
+
+    /// Runs until SIGTERM or SIGINT, drains, and ends. A second signal ends the drain at once.
+    pub async fn run_until_signalled(self) {
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::error!(%error, "signals can't be heard: the server ends");
+                return self.end().await;
+            }
+        };
+        signals.next().await;
+        let config = &self.services.config;
+        let deadline = Instant::now() + config.drain.window + config.drain.margin;
+        self.services.drain.start_for_good(DrainPace {
+            window: config.drain.window,
+        });
+        tokio::select! {
+            () = self.emptied(deadline) => {}
+            () = signals.next() => tracing::info!("a second signal: the drain is cut short"),
+        }
+        self.end().await;
+    }
+
+    /// Waits until no session is left, or for the deadline.
+    async fn emptied(&self, deadline: Instant) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while self.services.registry.sessions() > 0 && Instant::now() < deadline {
+            ticks.tick().await;
+        }
+    }
+
+    /// Closes what is left, stores what is under way, and ends.
+    pub async fn end(mut self) {
+        let registry = &self.services.registry;
+        if registry.sessions() > 0 {
+            tracing::warn!(
+                sessions = registry.sessions(),
+                "the deadline has come: the rest is closed"
+            );
+            self.services.drain.close_all();
+            let deadline = Instant::now() + FAREWELL;
+            let _all_gone_or_deadline = timeout_at(deadline, self.emptied(deadline)).await;
+        }
+        self.tasks.shutdown().await;
+        self.store.close().await;
+        tracing::info!("ended");
+    }
+}
+
+/// Both signals that ask a server to end.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn new_metrics() -> Result<Metrics, StartError> {
+    let operations = Operation::ALL.map(Operation::as_str);
+    Metrics::new(&Code::STAGING.map(Code::name), &operations)
+        .map_err(|error| StartError::Setup(error.to_string()))
+}
+
+fn registry_limits(config: &Config) -> RegistryLimits {
+    RegistryLimits {
+        sessions: config.limits.sessions,
+        sessions_per_account: config.limits.sessions_per_account,
+        one_per_account: config.sessions.one_per_account,
+    }
+}
+
+fn heart_pace(config: &Config) -> HeartPace {
+    let seconds = |duration: Duration| {
+        u32::try_from(duration.as_secs())
+            .unwrap_or(u32::MAX / 2)
+            .max(1)
+    };
+    HeartPace {
+        ping_seconds: seconds(config.delivery.ping),
+        pong_timeout_seconds: seconds(config.delivery.pong_timeout),
+        warning: config.sessions.expiring_notice,
+    }
+}
+
+fn store_options(config: &Config, metrics: Arc<Metrics>) -> Options {
+    Options {
+        max_bytes: config.store.max_bytes,
+        min_free_bytes: config.store.min_free_bytes,
+        cache_bytes: config.store.cache_bytes,
+        unread_per_account: config.limits.unread_per_account as u64,
+        retention: config.retention.notices,
+        idempotency_kept: config.retention.idempotency,
+        metrics: Arc::new(MeteredStore(metrics)),
+        ..Options::new(config.data_dir.clone())
+    }
+}
+
+struct MeteredStore(Arc<Metrics>);
+
+impl StoreMetrics for MeteredStore {
+    fn operation(&self, operation: Operation, took: Duration) {
+        self.0.store_operation(operation.as_str(), took);
+    }
+
+    fn error(&self, operation: Operation) {
+        self.0.store_error(operation.as_str());
+    }
+}
+
+/// On loopback and without a key, a person is trying it.
+async fn prepare_demo(config: &Config, store: &EmbeddedStore) -> Result<Option<Demo>, StartError> {
+    if !config.auth.api_keys.is_empty() || config.listens_publicly() {
+        return Ok(None);
+    }
+    Ok(Some(
+        Demo::prepare(&config.data_dir, store, store.now()).await?,
+    ))
+}
+
+fn api_keys(config: &Config, demo: Option<&Demo>) -> ApiKeys {
+    demo.map_or_else(
+        || config.auth.api_keys.clone(),
+        |demo| ApiKeys::new([demo.api_key()]),
+    )
+}
+
+fn bind(
+    setting: &'static str,
+    address: SocketAddr,
+    connections: usize,
+    config: &Config,
+) -> Result<Listener, StartError> {
+    let options = ListenerOptions {
+        connections: RawConnections(connections),
+        header_timeout: config.limits.header_timeout,
+    };
+    Listener::bind(address, options).map_err(|source| StartError::Listen {
+        setting,
+        address,
+        source,
+    })
+}
+
+/// As many sessions as the process may have sockets for: each needs a file descriptor. Raises the soft limit to the
+/// hard one first.
+fn fit_to_open_files(sessions: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let Some(maximum) = limit.maximum else {
+        return sessions;
+    };
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(maximum),
+            maximum: Some(maximum),
+        },
+    );
+    let files = if raised.is_ok() {
+        maximum
+    } else {
+        limit.current.unwrap_or(maximum)
+    };
+    let fit = usize::try_from(files.saturating_sub(OTHER_FILES))
+        .unwrap_or(usize::MAX)
+        .max(1);
+    if fit < sessions {
+        tracing::warn!(
+            files,
+            asked = sessions,
+            capacity = fit,
+            "the open files limit allows fewer sessions than limits.sessions"
+        );
+    }
+    sessions.min(fit)
+}
+
+/// Rates are kept for each account that sends: those of accounts that have been still are forgotten.
+async fn forget_idle_rates(services: Arc<Services>) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        services.forget_idle_rates();
+    }
+}

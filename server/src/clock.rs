@@ -1,0 +1,57 @@
+//! The one place that reads the wall clock.
+//!
+//! Everything else takes milliseconds as an argument or a [`Clock`], so that tests own time. Durations
+//! are measured by `Instant`, never by this.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = u64;
+
+/// Where the time of day comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The operating system's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is set: for tests.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// A clock for tests that starts at `now`.
+    #[must_use]
+    pub fn manual(now: Millis) -> Self {
+        Self::Manual(Arc::new(AtomicU64::new(now)))
+    }
+
+    /// The time now. A system clock before 1970 reads as 0.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        match self {
+            Self::System => system_now(),
+            Self::Manual(at) => at.load(Ordering::SeqCst),
+        }
+    }
+
+    /// Moves a manual clock on by `by`; the system's clock is left alone.
+    pub fn advance(&self, by: Millis) {
+        if let Self::Manual(at) = self {
+            at.fetch_add(by, Ordering::SeqCst);
+        }
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the file that may read the wall clock"
+)]
+fn system_now() -> Millis {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}

@@ -1,0 +1,485 @@
+//! One account that is online here: its sessions, and what each of them is still to be handed.
+//!
+//! A pure state machine under one lock. It keeps whole notices only in bounded mailboxes; what a session
+//! cannot take at once is kept as an id, and the inbox is the queue behind it.
+//!
+//! Each session is in one of three phases:
+//! - **Backlog**: it has just joined, and what was unread before is read from the inbox, oldest first, without
+//!   what is in flight to it and what the log holds for it.
+//! - **Log**: caught up with the inbox, but behind the notices that were staged since; their ids are in the
+//!   account's log, their bodies in the inbox.
+//! - **Live**: behind nothing; a new notice goes straight into its mailbox.
+//!
+//! A session joins (and its place in the log is fixed) before its backlog is read, so nothing can fall between.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::push::Push;
+use super::session::{CloseReason, Session};
+use crate::clock::Millis;
+use crate::domain::{AccountId, Notice, NoticeId};
+use crate::inbox::{Reader, SessionKey, UnreadPage, Withdrawal};
+
+/// A mailbox takes no further notice once it weighs this much: a client that stops reading costs so much
+/// memory at most, and one notice. What does not fit stays in the inbox.
+const MAILBOX_BYTES: usize = 32 * 1024;
+
+/// At most so many notices are read from the inbox at once for one session.
+const FETCH: usize = 32;
+
+/// A log holds at most so many ids (16 bytes each). A session that would need more is closed as too slow, and
+/// gets what is unread when it comes back.
+const LOG_IDS: usize = 10_000;
+
+/// What a session's task writes.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// A notice.
+    Notice(Arc<Push>),
+    /// Another session acknowledged these.
+    Read(Arc<[NoticeId]>),
+    /// These are taken back.
+    Recall(Arc<[NoticeId]>),
+}
+
+/// What a session needs from the inbox before it can go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The oldest unread notices but these; answered by [`AccountState::supply_backlog`].
+    Backlog {
+        /// In flight to the session, or waiting in the log.
+        skip: Vec<NoticeId>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// These, of the log; answered by [`AccountState::supply_log`].
+    Log {
+        /// In the order to hand them over.
+        ids: Vec<NoticeId>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Backlog {
+        log_from: u64,
+        next: Option<NoticeId>,
+    },
+    Log {
+        at: u64,
+    },
+    Live,
+}
+
+#[derive(Debug)]
+struct Slot {
+    session: Arc<Session>,
+    phase: Phase,
+    /// Handed to the session and not yet acknowledged, in the order of handing over.
+    in_flight: VecDeque<NoticeId>,
+    mailbox: VecDeque<Outgoing>,
+    mailbox_bytes: usize,
+    /// While the inbox is being read for the session: what was withdrawn meanwhile.
+    fetching: Option<Vec<NoticeId>>,
+    /// In the log, but handed over already: the backlog was read after the commit and before the publishing.
+    /// Empty but for that race.
+    ahead: Vec<NoticeId>,
+}
+
+/// The sessions of an account and the log between them. See the file's head.
+#[derive(Debug, Default)]
+pub(super) struct AccountState {
+    slots: Vec<Slot>,
+    log: VecDeque<NoticeId>,
+    /// The place of the log's first id in all that ever was in it.
+    log_start: u64,
+}
+
+/// An account with its state.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) id: AccountId,
+    pub(super) state: Mutex<AccountState>,
+}
+
+impl Slot {
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < usize::from(self.session.spec().window)
+            && self.mailbox_bytes < MAILBOX_BYTES
+    }
+
+    fn hand_over(&mut self, push: Arc<Push>) {
+        if push.is_stored() {
+            self.in_flight.push_back(push.id());
+        }
+        self.put(Outgoing::Notice(push));
+    }
+
+    fn put(&mut self, item: Outgoing) {
+        self.mailbox_bytes += weight(&item);
+        self.mailbox.push_back(item);
+        self.session.wake();
+    }
+
+    /// Frees the window of `ids`. True when any was in flight.
+    fn release(&mut self, ids: &[NoticeId]) -> bool {
+        let before = self.in_flight.len();
+        if before == 0 {
+            return false;
+        }
+        self.in_flight.retain(|id| !ids.contains(id));
+        shrink(&mut self.in_flight);
+        before != self.in_flight.len()
+    }
+
+    /// Takes `ids` from what is still to be written. True when the session had any of them written to it,
+    /// that is in flight and no longer in the mailbox.
+    fn withdraw(&mut self, ids: &[NoticeId]) -> bool {
+        if let Some(gone) = &mut self.fetching {
+            gone.extend_from_slice(ids);
+        }
+        let in_flight = self.in_flight.iter().filter(|id| ids.contains(id)).count();
+        let before = self.mailbox.len();
+        self.mailbox
+            .retain(|item| !matches!(item, Outgoing::Notice(push) if ids.contains(&push.id())));
+        let unwritten = before - self.mailbox.len();
+        if unwritten > 0 {
+            self.mailbox_bytes = self.mailbox.iter().map(weight).sum();
+        }
+        self.release(ids);
+        if in_flight > 0 && self.phase != Phase::Live {
+            self.session.wake();
+        }
+        in_flight > unwritten
+    }
+
+    /// Where the session needs the log to begin.
+    fn needs_log_from(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Backlog { log_from, .. } => Some(log_from),
+            Phase::Log { at } => Some(at),
+            Phase::Live => None,
+        }
+    }
+}
+
+fn weight(item: &Outgoing) -> usize {
+    match item {
+        Outgoing::Notice(push) => push.weight(),
+        Outgoing::Read(ids) | Outgoing::Recall(ids) => 64 + 32 * ids.len(),
+    }
+}
+
+/// An idle session keeps no buffer from busier times.
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > 4 {
+        *queue = VecDeque::new();
+    }
+}
+
+impl AccountState {
+    /// How many sessions there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The sessions.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.slots.iter().map(|slot| &slot.session)
+    }
+
+    /// Lets a session join. From now on it is online: whatever is published is owed to it.
+    pub(super) fn join(&mut self, session: Arc<Session>) {
+        let log_from = self.log_end();
+        // Most accounts have one session: no room for four.
+        self.slots.reserve_exact(1);
+        self.slots.push(Slot {
+            session,
+            phase: Phase::Backlog {
+                log_from,
+                next: None,
+            },
+            in_flight: VecDeque::new(),
+            mailbox: VecDeque::new(),
+            mailbox_bytes: 0,
+            fetching: None,
+            ahead: Vec::new(),
+        });
+    }
+
+    /// Lets a session go; what it had in flight stays in the inbox.
+    pub(super) fn leave(&mut self, key: SessionKey) {
+        self.slots.retain(|slot| slot.session.key() != key);
+        self.trim_log();
+    }
+
+    /// Offers a notice to every session: at once where it can be taken, else by the log. A notice that is not
+    /// stored goes to those who have room for it now.
+    pub(super) fn publish(&mut self, push: &Arc<Push>) {
+        let place = self.log_end();
+        let mut left_behind = false;
+        for slot in &mut self.slots {
+            if !push.is_stored() {
+                if slot.mailbox_bytes < MAILBOX_BYTES {
+                    slot.hand_over(Arc::clone(push));
+                }
+            } else if slot.in_flight.contains(&push.id()) {
+                slot.ahead.push(push.id());
+            } else if slot.phase == Phase::Live && slot.has_room() {
+                slot.hand_over(Arc::clone(push));
+            } else {
+                left_behind = true;
+                if slot.phase == Phase::Live {
+                    slot.phase = Phase::Log { at: place };
+                }
+            }
+        }
+        if left_behind {
+            self.log.push_back(push.id());
+            self.trim_log();
+            self.shed_the_slowest();
+        }
+    }
+
+    /// Notices were read: the reader's window is free of `asked`; an explicit read of `read` takes them from the
+    /// others too, and tells them.
+    pub(super) fn read(&mut self, asked: &[NoticeId], read: &[NoticeId], reader: Reader) {
+        let (Reader::Session(own) | Reader::Automatic(own)) = reader else {
+            return self.withdraw_read(read, None);
+        };
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.session.key() == own)
+            && slot.release(asked)
+            && slot.phase != Phase::Live
+        {
+            slot.session.wake();
+        }
+        if reader.is_explicit() {
+            self.withdraw_read(read, Some(own));
+        }
+    }
+
+    fn withdraw_read(&mut self, read: &[NoticeId], by: Option<SessionKey>) {
+        if read.is_empty() {
+            return;
+        }
+        let told: Arc<[NoticeId]> = read.into();
+        for slot in self
+            .slots
+            .iter_mut()
+            .filter(|slot| Some(slot.session.key()) != by)
+        {
+            slot.withdraw(read);
+            if slot.session.spec().control_frames {
+                slot.put(Outgoing::Read(Arc::clone(&told)));
+            }
+        }
+    }
+
+    /// Notices left the inbox unread, or were recalled. Every session that may show them is told.
+    pub(super) fn withdraw(&mut self, ids: &[NoticeId], why: Withdrawal) {
+        let told: Arc<[NoticeId]> = ids.into();
+        for slot in &mut self.slots {
+            let had_it = slot.withdraw(ids);
+            let tell = match why {
+                // It may have been read, and be shown, on any device.
+                Withdrawal::Recalled => true,
+                Withdrawal::Replaced => had_it,
+                Withdrawal::Expired => false,
+            };
+            if tell && slot.session.spec().control_frames {
+                slot.put(Outgoing::Recall(Arc::clone(&told)));
+            }
+        }
+    }
+
+    /// What the session must be supplied with now; nothing while it has no room, while an earlier need is
+    /// being met, or when it is behind nothing.
+    pub(super) fn need(&mut self, key: SessionKey) -> Option<Need> {
+        let index = self.index(key)?;
+        let slot = &mut self.slots[index];
+        if slot.fetching.is_some() || !slot.has_room() {
+            return None;
+        }
+        // While one look-up runs, acknowledgements gather, so the next one is for all of them.
+        let free = usize::from(slot.session.spec().window) - slot.in_flight.len();
+        let limit = free.min(FETCH);
+        match slot.phase {
+            Phase::Live => None,
+            Phase::Log { at } => {
+                slot.fetching = Some(Vec::new());
+                Some(Need::Log {
+                    ids: self.log_from(at).take(limit).collect(),
+                })
+            }
+            Phase::Backlog { log_from, .. } => {
+                let mut skip: Vec<_> = slot.in_flight.iter().copied().collect();
+                slot.fetching = Some(Vec::new());
+                skip.extend(self.log_from(log_from));
+                Some(Need::Backlog { skip, limit })
+            }
+        }
+    }
+
+    /// Meets [`Need::Backlog`]. Drops what meanwhile reached the session or the log another way, or is gone.
+    pub(super) fn supply_backlog(&mut self, key: SessionKey, page: UnreadPage) {
+        let Some(index) = self.index(key) else { return };
+        let Phase::Backlog { log_from, .. } = self.slots[index].phase else {
+            return;
+        };
+        let in_log: HashSet<_> = self.log_from(log_from).collect();
+        let slot = &mut self.slots[index];
+        let gone = slot.fetching.take().unwrap_or_default();
+        let mut next = page.next;
+        for unread in page.items {
+            let id = unread.notice.id;
+            if gone.contains(&id) || in_log.contains(&id) || slot.in_flight.contains(&id) {
+                continue;
+            }
+            if !slot.has_room() {
+                next = Some(id);
+                break;
+            }
+            slot.hand_over(Arc::new(Push::replay(unread.notice, unread.pushed_before)));
+        }
+        slot.phase = match next {
+            Some(_) => Phase::Backlog { log_from, next },
+            None => Phase::Log { at: log_from },
+        };
+        self.settle(index);
+    }
+
+    /// Meets [`Need::Log`]: `asked` are the ids of the need, `found` those of them that may still be offered.
+    pub(super) fn supply_log(
+        &mut self,
+        key: SessionKey,
+        asked: &[NoticeId],
+        found: Vec<Arc<Notice>>,
+    ) {
+        let Some(index) = self.index(key) else { return };
+        let slot = &mut self.slots[index];
+        let Phase::Log { mut at } = slot.phase else {
+            return;
+        };
+        let gone = slot.fetching.take().unwrap_or_default();
+        let mut found = found.into_iter().peekable();
+        for id in asked {
+            if let Some(notice) = found.next_if(|notice| notice.id == *id)
+                && !gone.contains(id)
+                && !slot.ahead.contains(id)
+            {
+                if !slot.has_room() {
+                    break;
+                }
+                slot.hand_over(Arc::new(Push::replay(notice, false)));
+            }
+            at += 1;
+        }
+        slot.phase = Phase::Log { at };
+        self.settle(index);
+    }
+
+    /// The inbox could not be read: the session may ask again.
+    pub(super) fn supply_failed(&mut self, key: SessionKey) {
+        if let Some(index) = self.index(key) {
+            self.slots[index].fetching = None;
+        }
+    }
+
+    /// Takes what is to be written to the session now, at most `limit` items.
+    pub(super) fn take(&mut self, key: SessionKey, limit: usize, into: &mut Vec<Outgoing>) {
+        let Some(index) = self.index(key) else { return };
+        let slot = &mut self.slots[index];
+        let count = limit.min(slot.mailbox.len());
+        into.extend(slot.mailbox.drain(..count));
+        slot.mailbox_bytes = slot.mailbox.iter().map(weight).sum();
+        shrink(&mut slot.mailbox);
+    }
+
+    /// When the oldest notice was created that no session here was handed yet; none when the account's best
+    /// session is behind nothing.
+    pub(super) fn oldest_unpushed(&self) -> Option<Millis> {
+        self.slots
+            .iter()
+            .map(|slot| self.oldest_unpushed_of(slot))
+            .max_by_key(|at| at.unwrap_or(Millis::MAX))?
+    }
+
+    fn oldest_unpushed_of(&self, slot: &Slot) -> Option<Millis> {
+        let waiting = slot.mailbox.iter().find_map(|item| match item {
+            Outgoing::Notice(push) => Some(push.notice().created),
+            _ => None,
+        });
+        let in_log = |at| self.log_from(at).next().map(NoticeId::millis);
+        waiting.or_else(|| match slot.phase {
+            Phase::Live => None,
+            Phase::Log { at } => in_log(at),
+            Phase::Backlog { log_from, next } => {
+                next.map(NoticeId::millis).or_else(|| in_log(log_from))
+            }
+        })
+    }
+
+    fn settle(&mut self, index: usize) {
+        let end = self.log_end();
+        let slot = &mut self.slots[index];
+        if slot.phase == (Phase::Log { at: end }) {
+            slot.phase = Phase::Live;
+            slot.ahead = Vec::new();
+        }
+        self.trim_log();
+    }
+
+    fn index(&self, key: SessionKey) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.session.key() == key)
+    }
+
+    fn log_end(&self) -> u64 {
+        self.log_start + self.log.len() as u64
+    }
+
+    fn log_from(&self, place: u64) -> impl Iterator<Item = NoticeId> + '_ {
+        let skipped = usize::try_from(place.saturating_sub(self.log_start)).unwrap_or(usize::MAX);
+        self.log.iter().skip(skipped).copied()
+    }
+
+    /// Forgets what no session needs any more.
+    fn trim_log(&mut self) {
+        let end = self.log_end();
+        let needed = self
+            .slots
+            .iter()
+            .filter_map(Slot::needs_log_from)
+            .min()
+            .unwrap_or(end);
+        let forgotten = usize::try_from(needed - self.log_start)
+            .unwrap_or(0)
+            .min(self.log.len());
+        self.log.drain(..forgotten);
+        self.log_start = needed;
+        shrink(&mut self.log);
+    }
+
+    /// Closes the sessions for whom the log has grown past its bound.
+    fn shed_the_slowest(&mut self) {
+        if self.log.len() <= LOG_IDS {
+            return;
+        }
+        let start = self.log_start;
+        for slot in self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.needs_log_from() == Some(start))
+        {
+            slot.session.close(CloseReason::TooSlow);
+            slot.phase = Phase::Log { at: start + 1 };
+        }
+        self.trim_log();
+    }
+}
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

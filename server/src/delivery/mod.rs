@@ -1,0 +1,22 @@
+//! Hands notices to the sessions that are online on this node.
+//!
+//! The way of a notice: the inbox commits it and tells the [`Registry`]; the registry finds the account; the
+//! account's [`mailbox`](account) decides, session by session, whether it can be handed over at once or is
+//! left to the inbox, from where the session fetches it when it has room; a transport takes it and writes.
+//! Transports never decide, and nothing here writes to a socket.
+
+mod account;
+mod attachment;
+mod drain;
+mod heart;
+mod push;
+mod registry;
+mod session;
+
+pub use account::Outgoing;
+pub use attachment::{Attachment, Supply};
+pub use drain::{DrainControl, DrainPace};
+pub use heart::{Heart, HeartPace};
+pub use push::{Push, Shape};
+pub use registry::{AccountView, JoinRefused, Registry, RegistryLimits, SessionView};
+pub use session::{AckMode, CloseReason, MoveReason, Session, SessionSpec, Signals, Transport};

@@ -1,0 +1,107 @@
+//! A notice on its way out, encoded once for all the sessions that get it.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::domain::{Notice, NoticeId};
+
+/// How a transport wraps a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The notice's JSON alone: legacy WebSockets.
+    Bare,
+    /// `{"type":"notice","notice":{...}}`: `notice.v1`.
+    Enveloped,
+}
+
+/// A notice with its encodings, each made when it is first asked for and shared from then on.
+#[derive(Debug)]
+pub struct Push {
+    notice: Arc<Notice>,
+    redelivered: bool,
+    /// False for what is offered once and never stored: nobody has to acknowledge it.
+    stored: bool,
+    live: bool,
+    bare: OnceLock<Bytes>,
+    enveloped: OnceLock<Bytes>,
+}
+
+impl Push {
+    /// A notice that was staged a moment ago.
+    #[must_use]
+    pub fn live(notice: Arc<Notice>, stored: bool) -> Self {
+        Self {
+            notice,
+            redelivered: false,
+            stored,
+            live: true,
+            bare: OnceLock::new(),
+            enveloped: OnceLock::new(),
+        }
+    }
+
+    /// A notice from the inbox.
+    #[must_use]
+    pub fn replay(notice: Arc<Notice>, redelivered: bool) -> Self {
+        Self {
+            notice,
+            redelivered,
+            stored: true,
+            live: false,
+            bare: OnceLock::new(),
+            enveloped: OnceLock::new(),
+        }
+    }
+
+    /// The notice.
+    #[must_use]
+    pub fn notice(&self) -> &Notice {
+        &self.notice
+    }
+
+    /// The notice's id.
+    #[must_use]
+    pub fn id(&self) -> NoticeId {
+        self.notice.id
+    }
+
+    /// Whether it waits for an acknowledgement.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.stored
+    }
+
+    /// Whether it came straight from staging, and not out of the inbox.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// About how many bytes it keeps in memory while it waits in a mailbox.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let notice = &self.notice;
+        256 + notice.message.len() + notice.data.as_ref().map_or(0, |data| data.get().len())
+    }
+
+    /// The bytes to write in this shape, framed by the transport when they are first asked for. One shape has one
+    /// framing.
+    pub fn encoded(&self, shape: Shape, frame: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        let encoded = match shape {
+            Shape::Bare => self.bare.get_or_init(|| frame(&self.encode(b"", b""))),
+            Shape::Enveloped => self
+                .enveloped
+                .get_or_init(|| frame(&self.encode(br#"{"type":"notice","notice":"#, b"}"))),
+        };
+        encoded.clone()
+    }
+
+    fn encode(&self, before: &[u8], after: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(before.len() + self.weight() + after.len());
+        text.extend_from_slice(before);
+        self.notice.write_json(false, self.redelivered, &mut text);
+        text.extend_from_slice(after);
+        text
+    }
+}

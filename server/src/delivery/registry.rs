@@ -1,0 +1,329 @@
+//! Who is online on this node: accounts by id, their sessions, and the way from a commit to them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::account::{Account, AccountState};
+use super::attachment::Attachment;
+use super::push::Push;
+use super::session::{CloseReason, Session, SessionSpec};
+use crate::clock::Millis;
+use crate::domain::AccountId;
+use crate::inbox::{CommitObserver, Committed, SessionKey};
+use crate::metrics::Metrics;
+
+/// Locks on the map of accounts: enough that two cores, or sixteen, seldom meet.
+const SHARDS: usize = 64;
+
+/// How many sessions there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistryLimits {
+    /// On this node.
+    pub sessions: usize,
+    /// Of one account.
+    pub sessions_per_account: usize,
+    /// A new session closes the account's older one.
+    pub one_per_account: bool,
+}
+
+/// Why a session may not join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefused {
+    /// The node drains.
+    #[error("this node is draining: connect again, another node will answer")]
+    Draining,
+    /// The node is full.
+    #[error("this node holds as many sessions as it may")]
+    NodeFull,
+    /// The account is full.
+    #[error("this account has as many sessions as it may")]
+    AccountFull,
+}
+
+/// What is known of a session from outside.
+#[derive(Debug, Clone)]
+pub struct SessionView {
+    /// Its id, unique over restarts and nodes.
+    pub id: String,
+    /// What carries it.
+    pub transport: &'static str,
+    /// When it joined.
+    pub since: Millis,
+}
+
+/// What is known of an account from outside.
+#[derive(Debug, Clone, Default)]
+pub struct AccountView {
+    /// Its sessions here.
+    pub sessions: Vec<SessionView>,
+}
+
+type Shard = Mutex<HashMap<AccountId, Arc<Account>, RandomState>>;
+
+/// The sessions of this node.
+pub struct Registry {
+    shards: Vec<Shard>,
+    hasher: RandomState,
+    limits: RegistryLimits,
+    metrics: Arc<Metrics>,
+    sessions: AtomicUsize,
+    accounts: AtomicUsize,
+    next_key: AtomicU64,
+    draining: AtomicBool,
+    /// Told apart from other nodes and earlier lives of this one.
+    boot: u32,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(limits: RegistryLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        let hasher = RandomState::new();
+        let boot = u32::try_from(hasher.hash_one("boot") >> 32).unwrap_or_default();
+        Arc::new(Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher,
+            limits,
+            metrics,
+            sessions: AtomicUsize::new(0),
+            accounts: AtomicUsize::new(0),
+            next_key: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            boot,
+        })
+    }
+
+    /// How many sessions are online here.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// How many accounts are online here.
+    #[must_use]
+    pub fn accounts(&self) -> usize {
+        self.accounts.load(Ordering::Relaxed)
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> RegistryLimits {
+        self.limits
+    }
+
+    /// Whether new sessions are refused, for a drain.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Release);
+    }
+
+    /// The text by which a session is known outside.
+    #[must_use]
+    pub fn session_id(&self, key: SessionKey) -> String {
+        format!("{:08x}-{:x}", self.boot, key.0)
+    }
+
+    /// Whether a session could join now, as far as the node decides it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admits(&self) -> Result<(), JoinRefused> {
+        if self.is_draining() {
+            return Err(JoinRefused::Draining);
+        }
+        if self.sessions() >= self.limits.sessions {
+            return Err(JoinRefused::NodeFull);
+        }
+        Ok(())
+    }
+
+    /// Lets a session of `account` join: it is online when this returns, and until the attachment is dropped.
+    ///
+    /// # Errors
+    /// When the node or the account is full, or the node drains.
+    pub fn join(
+        self: &Arc<Self>,
+        account: &AccountId,
+        spec: SessionSpec,
+    ) -> Result<Attachment, JoinRefused> {
+        self.admits()?;
+        let key = SessionKey(self.next_key.fetch_add(1, Ordering::Relaxed));
+        let mut shard = self.shard(account).lock();
+        let entry = match shard.get(account) {
+            Some(entry) => Arc::clone(entry),
+            None => {
+                let entry = Arc::new(Account {
+                    id: account.clone(),
+                    state: Mutex::default(),
+                });
+                shard.insert(account.clone(), Arc::clone(&entry));
+                self.accounts.fetch_add(1, Ordering::Relaxed);
+                entry
+            }
+        };
+        let session = Arc::new(Session::new(key, entry.id.clone(), spec));
+        {
+            let mut state = entry.state.lock();
+            if self.limits.one_per_account {
+                state
+                    .sessions()
+                    .for_each(|older| older.close(CloseReason::Superseded));
+            } else if state.len() >= self.limits.sessions_per_account {
+                return Err(JoinRefused::AccountFull);
+            }
+            state.join(Arc::clone(&session));
+        }
+        drop(shard);
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.metrics.session_opened(session.spec().transport);
+        Ok(Attachment {
+            session,
+            account: entry,
+            registry: Arc::clone(self),
+        })
+    }
+
+    pub(super) fn leave(&self, account: &Arc<Account>, session: &Session) {
+        // The map's lock is held throughout, so that no session joins an account that is being dropped.
+        let mut shard = self.shard(&account.id).lock();
+        let mut state = account.state.lock();
+        state.leave(session.key());
+        if state.len() == 0 && shard.remove(&account.id).is_some() {
+            self.accounts.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(state);
+        drop(shard);
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.session_left(session.spec().transport);
+    }
+
+    fn shard(&self, account: &AccountId) -> &Shard {
+        let hash = self.hasher.hash_one(account);
+        &self.shards[usize::try_from(hash).unwrap_or_default() % SHARDS]
+    }
+
+    fn account(&self, account: &AccountId) -> Option<Arc<Account>> {
+        self.shard(account).lock().get(account).cloned()
+    }
+
+    fn with_account(&self, account: &AccountId, act: impl FnOnce(&mut AccountState)) {
+        if let Some(entry) = self.account(account) {
+            act(&mut entry.state.lock());
+        }
+    }
+
+    /// Calls `visit` with every session, shard by shard: sessions that come or go meanwhile may be missed.
+    pub fn each_session(&self, mut visit: impl FnMut(&Arc<Session>)) {
+        for shard in &self.shards {
+            let entries: Vec<_> = shard.lock().values().cloned().collect();
+            for entry in entries {
+                entry.state.lock().sessions().for_each(&mut visit);
+            }
+        }
+    }
+
+    /// The sessions of an account here.
+    #[must_use]
+    pub fn sessions_of(&self, account: &AccountId) -> Vec<Arc<Session>> {
+        self.account(account).map_or_else(Vec::new, |entry| {
+            entry.state.lock().sessions().cloned().collect()
+        })
+    }
+
+    /// What is known of an account here.
+    #[must_use]
+    pub fn view(&self, account: &AccountId) -> AccountView {
+        let view = |session: &Arc<Session>| SessionView {
+            id: self.session_id(session.key()),
+            transport: session.spec().transport.name(),
+            since: session.spec().since,
+        };
+        AccountView {
+            sessions: self.sessions_of(account).iter().map(view).collect(),
+        }
+    }
+
+    /// The accounts online here whose id comes after `after`, in the order of their ids, at most `limit`.
+    #[must_use]
+    pub fn online_accounts(&self, after: Option<&AccountId>, limit: usize) -> Vec<AccountId> {
+        let mut ids: Vec<AccountId> = Vec::new();
+        for shard in &self.shards {
+            ids.extend(
+                shard
+                    .lock()
+                    .keys()
+                    .filter(|id| after.is_none_or(|after| *id > after))
+                    .cloned(),
+            );
+        }
+        ids.sort_unstable();
+        ids.truncate(limit);
+        ids
+    }
+
+    /// The age at `now` of the oldest notice that an account online here was not handed yet; 0 is healthy.
+    #[must_use]
+    pub fn oldest_unpushed_age(&self, now: Millis) -> Millis {
+        let mut oldest = now;
+        for shard in &self.shards {
+            let entries: Vec<_> = shard.lock().values().cloned().collect();
+            for entry in entries {
+                oldest = oldest.min(entry.state.lock().oldest_unpushed().unwrap_or(now));
+            }
+        }
+        now - oldest
+    }
+
+    fn apply(&self, event: Committed) {
+        match event {
+            Committed::Staged {
+                notice,
+                ephemeral,
+                source,
+            } => {
+                self.metrics.staged(source);
+                let account = notice.receiver.clone();
+                self.with_account(&account, |state| {
+                    state.publish(&Arc::new(Push::live(notice, !ephemeral)))
+                });
+            }
+            Committed::Duplicate => self.metrics.duplicate(),
+            Committed::Read {
+                account,
+                asked,
+                read,
+                reader,
+                at,
+            } => {
+                self.metrics.read(&read, at);
+                self.with_account(&account, |state| state.read(&asked, &read, reader));
+            }
+            Committed::Withdrawn { account, ids, why } => {
+                self.metrics.withdrawn(why, ids.len());
+                self.with_account(&account, |state| state.withdraw(&ids, why));
+            }
+        }
+    }
+}
+
+impl CommitObserver for Registry {
+    fn committed(&self, events: Vec<Committed>) {
+        events.into_iter().for_each(|event| self.apply(event));
+    }
+}

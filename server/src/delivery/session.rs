@@ -1,0 +1,346 @@
+//! One live session: what is fixed about it, and the signals by which the rest of the server reaches its task.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+
+use crate::clock::Millis;
+use crate::domain::AccountId;
+use crate::inbox::SessionKey;
+use crate::tokens::TokenDigest;
+
+/// What carries a session. A closed set: it labels metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A WebSocket, with or without `notice.v1`.
+    WebSocket,
+}
+
+impl Transport {
+    /// All of them, for metrics that exist from the start.
+    pub const ALL: [Self; 1] = [Self::WebSocket];
+
+    /// The name in metrics and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// Who says that a notice was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckMode {
+    /// The client's program.
+    Explicit,
+    /// The transport: the pong behind it.
+    Automatic,
+}
+
+/// Why a session is over. A closed set: it labels metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// The client closed, or its connection broke.
+    ClientGone = 1,
+    /// No pong in time.
+    PeerDead,
+    /// The client broke the protocol.
+    Misuse,
+    /// A frame was larger than allowed.
+    TooLarge,
+    /// The client left too many notices behind.
+    TooSlow,
+    /// Its token expired or was revoked.
+    TokenEnded,
+    /// A service call removed it.
+    Kicked,
+    /// A newer session took its place, where one an account is configured.
+    Superseded,
+    /// This node drains: come back at once, elsewhere.
+    Drained,
+    /// The server's last moment.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// All of them, for metrics that exist from the start.
+    pub const ALL: [Self; 10] = [
+        Self::ClientGone,
+        Self::PeerDead,
+        Self::Misuse,
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::TokenEnded,
+        Self::Kicked,
+        Self::Superseded,
+        Self::Drained,
+        Self::Shutdown,
+    ];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::PeerDead => "peer_dead",
+            Self::Misuse => "misuse",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::TokenEnded => "token_ended",
+            Self::Kicked => "kicked",
+            Self::Superseded => "superseded",
+            Self::Drained => "drained",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == code)
+    }
+}
+
+/// Why a client is asked to open another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveReason {
+    /// This node drains.
+    Drain,
+}
+
+impl MoveReason {
+    /// The name in the `move` frame.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// What is fixed about a session when it joins.
+#[derive(Debug, Clone)]
+pub struct SessionSpec {
+    /// What carries it.
+    pub transport: Transport,
+    /// Who acknowledges.
+    pub ack: AckMode,
+    /// Whether the client understands `read`, `recall`, `move` and `expiring`.
+    pub control_frames: bool,
+    /// At most so many notices are in flight to it.
+    pub window: u16,
+    /// The token it came with.
+    pub token: TokenDigest,
+    /// When that ends.
+    pub expires: Option<Millis>,
+    /// When it joined.
+    pub since: Millis,
+}
+
+/// A live session, shared between its transport's task and the registry.
+pub struct Session {
+    key: SessionKey,
+    account: AccountId,
+    spec: SessionSpec,
+    token: Mutex<TokenDigest>,
+    /// When the token ends; `u64::MAX` for never.
+    expires: AtomicU64,
+    waker: AtomicWaker,
+    close: AtomicU8,
+    flags: AtomicU8,
+    /// Delay of the `move` that is to be sent, in ms.
+    move_after: AtomicU32,
+    pub(super) pulse: Pulse,
+}
+
+/// The state of pinging, in seconds of the heart's own count.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    /// When the next ping is due.
+    pub(super) ping_at: AtomicU32,
+    /// By when a pong must have come; 0 while none is waited for.
+    pub(super) pong_by: AtomicU32,
+    /// The server itself does not read from the session now, so silence proves nothing.
+    pub(super) deaf: AtomicBool,
+}
+
+const PING: u8 = 1;
+const RECHECK: u8 = 2;
+const EXPIRING: u8 = 4;
+const MOVE: u8 = 8;
+/// Set once a `move` was asked for, so that it is asked for once.
+const MOVING: u8 = 16;
+/// Set once the client was told that its token ends soon.
+const WARNED: u8 = 32;
+
+/// What the session's task is to do next, besides writing notices.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// Send a ping.
+    pub ping: bool,
+    /// Ask the token store whether the token still holds, since its time is over.
+    pub recheck_token: bool,
+    /// Tell the client that its token ends soon.
+    pub expiring: bool,
+    /// Ask the client to move after so many ms.
+    pub move_after: Option<u32>,
+    /// End the session.
+    pub close: Option<CloseReason>,
+}
+
+impl Session {
+    pub(super) fn new(key: SessionKey, account: AccountId, spec: SessionSpec) -> Self {
+        Self {
+            key,
+            account,
+            token: Mutex::new(spec.token),
+            expires: AtomicU64::new(spec.expires.unwrap_or(u64::MAX)),
+            spec,
+            waker: AtomicWaker::new(),
+            close: AtomicU8::new(0),
+            flags: AtomicU8::new(0),
+            move_after: AtomicU32::new(0),
+            pulse: Pulse::default(),
+        }
+    }
+
+    /// Its key within this process.
+    #[must_use]
+    pub fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    /// Its account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// What is fixed about it.
+    #[must_use]
+    pub fn spec(&self) -> &SessionSpec {
+        &self.spec
+    }
+
+    /// When its token ends, if it does.
+    #[must_use]
+    pub fn expires(&self) -> Option<Millis> {
+        Some(self.expires.load(Ordering::Relaxed)).filter(|&at| at != u64::MAX)
+    }
+
+    /// Whether it came with, or was refreshed by, this token.
+    #[must_use]
+    pub fn has_token(&self, token: &TokenDigest) -> bool {
+        *self.token.lock() == *token
+    }
+
+    /// The token it lives by.
+    #[must_use]
+    pub fn token(&self) -> TokenDigest {
+        *self.token.lock()
+    }
+
+    /// Lives by this token from now on.
+    pub fn refresh(&self, token: TokenDigest, expires: Option<Millis>) {
+        *self.token.lock() = token;
+        self.expires
+            .store(expires.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.flags
+            .fetch_and(!(WARNED | EXPIRING | RECHECK), Ordering::AcqRel);
+    }
+
+    /// Ends the session; the first reason stays.
+    pub fn close(&self, reason: CloseReason) {
+        let _first =
+            self.close
+                .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.wake();
+    }
+
+    /// Asks the client to move after `after_ms`, once; true when this call was the first.
+    pub fn ask_to_move(&self, after_ms: u32) -> bool {
+        self.move_after.store(after_ms, Ordering::Relaxed);
+        let before = self.flags.fetch_or(MOVE | MOVING, Ordering::AcqRel);
+        self.wake();
+        before & MOVING == 0
+    }
+
+    /// Forgets that the client was asked to move: the drain was taken back.
+    pub fn forget_move(&self) {
+        self.flags.fetch_and(!(MOVE | MOVING), Ordering::AcqRel);
+    }
+
+    pub(super) fn ask_to_ping(&self) {
+        self.raise(PING);
+    }
+
+    pub(super) fn ask_to_recheck_token(&self) {
+        self.raise(RECHECK);
+    }
+
+    /// Has the client told once that its token ends soon.
+    pub(super) fn warn_of_expiry(&self) {
+        if self.flags.fetch_or(WARNED, Ordering::AcqRel) & WARNED == 0 {
+            self.raise(EXPIRING);
+        }
+    }
+
+    fn raise(&self, flag: u8) {
+        if self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0 {
+            self.wake();
+        }
+    }
+
+    /// Registers the task to be woken by any signal or notice. Register first, then look.
+    pub fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Wakes the session's task.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Takes the signals that are set.
+    #[must_use]
+    pub fn take_signals(&self) -> Signals {
+        let close = CloseReason::from_code(self.close.load(Ordering::Acquire));
+        let flags = self.flags.load(Ordering::Acquire) & (PING | RECHECK | EXPIRING | MOVE);
+        if flags == 0 {
+            return Signals {
+                close,
+                ..Signals::default()
+            };
+        }
+        self.flags.fetch_and(!flags, Ordering::AcqRel);
+        Signals {
+            ping: flags & PING != 0,
+            recheck_token: flags & RECHECK != 0,
+            expiring: flags & EXPIRING != 0,
+            move_after: (flags & MOVE != 0).then(|| self.move_after.load(Ordering::Relaxed)),
+            close,
+        }
+    }
+
+    /// Says whether the server reads from the session: while it does not, no pong is expected.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.pulse.deaf.store(deaf, Ordering::Relaxed);
+    }
+
+    /// A pong came.
+    pub fn heard_pong(&self) {
+        self.pulse.pong_by.store(0, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("key", &self.key)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}

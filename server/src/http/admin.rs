@@ -1,0 +1,224 @@
+//! The admin listener: probes, metrics, load and the drain verbs.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use warp::Filter;
+use warp::http::StatusCode;
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::reply::Response;
+
+use super::drain_proof;
+use super::exchange::{Answer, Head, empty, head, json, read_body, recover, respond};
+use super::intake::parse;
+use super::listener::Peer;
+use super::problem::{Code, Problem};
+use super::services::Services;
+use crate::delivery::{DrainPace, JoinRefused};
+
+/// The body of `POST /drain`.
+const DRAIN_BODY: usize = 4096;
+
+/// A drain may be spread over so much time.
+const LONGEST_WINDOW: u64 = 24 * 3600;
+
+/// Everything that the admin listener serves.
+#[must_use]
+pub fn admin_routes(
+    services: &Arc<Services>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    let with = |services: &Arc<Services>| {
+        let services = Arc::clone(services);
+        warp::any().map(move || Arc::clone(&services))
+    };
+    let live = warp::path!("livez")
+        .and(warp::get())
+        .map(|| text(StatusCode::OK, "ok\n".to_owned()));
+    let ready = warp::path!("readyz")
+        .and(warp::get())
+        .and(with(services))
+        .map(|services: Arc<Services>| respond(readiness(&services)));
+    let metrics = warp::path!("metrics")
+        .and(warp::get())
+        .and(with(services))
+        .map(|services: Arc<Services>| respond(scrape(&services)));
+    let load = warp::path!("load")
+        .and(warp::get())
+        .and(with(services))
+        .map(|services: Arc<Services>| respond(tell_load(&services)));
+    let drain = warp::path!("drain")
+        .and(warp::post())
+        .and(with(services))
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::body::stream())
+        .then(
+            |services: Arc<Services>, head, Peer(peer): Peer, body| async move {
+                respond(start_drain(&services, &head, peer, body).await)
+            },
+        );
+    let undrain = warp::path!("drain")
+        .and(warp::delete())
+        .and(with(services))
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .map(|services: Arc<Services>, head, Peer(peer): Peer| {
+            respond(stop_drain(&services, &head, peer))
+        });
+    live.or(ready)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(load)
+        .unify()
+        .or(drain)
+        .unify()
+        .or(undrain)
+        .unify()
+        .recover(recover)
+        .unify()
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+#[derive(Serialize)]
+struct Readiness<'a> {
+    ready: bool,
+    reason: &'a str,
+    store: &'a str,
+}
+
+/// Once the server has started, only a drain and a full node make it not ready: were it not ready while the store is
+/// away, a blip of the store would empty every endpoint at once.
+fn readiness(services: &Services) -> Answer {
+    let store = services
+        .inbox
+        .health()
+        .map_or_else(|error| error.reason, |()| "ok".to_owned());
+    let (ready, reason) = match services.registry.admits() {
+        Ok(()) => (true, "ok"),
+        Err(JoinRefused::Draining) => (false, "draining"),
+        Err(_) => (false, "full"),
+    };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(
+        status,
+        &Readiness {
+            ready,
+            reason,
+            store: &store,
+        },
+    )
+}
+
+fn scrape(services: &Services) -> Answer {
+    let metrics = &services.metrics;
+    metrics
+        .online_accounts
+        .set(i64::try_from(services.registry.accounts()).unwrap_or(i64::MAX));
+    metrics
+        .draining
+        .set(i64::from(services.registry.is_draining()));
+    metrics.set_oldest_unpushed(services.registry.oldest_unpushed_age(services.inbox.now()));
+    let body = metrics
+        .render()
+        .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let mut response = text(StatusCode::OK, body);
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(prometheus::TEXT_FORMAT),
+    );
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct Load<'a> {
+    sessions: usize,
+    accounts: usize,
+    capacity: usize,
+    draining: bool,
+    node: &'a str,
+}
+
+fn tell_load(services: &Services) -> Answer {
+    let registry = &services.registry;
+    json(
+        StatusCode::OK,
+        &Load {
+            sessions: registry.sessions(),
+            accounts: registry.accounts(),
+            capacity: registry.limits().sessions,
+            draining: registry.is_draining(),
+            node: &services.config.node_name,
+        },
+    )
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DrainInput {
+    window_seconds: Option<u64>,
+}
+
+async fn start_drain<S, B>(services: &Services, head: &Head, peer: IpAddr, body: S) -> Answer
+where
+    S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
+    B: bytes::Buf + Send,
+{
+    may_drain(services, head, peer)?;
+    let body = read_body(body, DRAIN_BODY, services.config.limits.body_timeout).await?;
+    let input = if body.is_empty() {
+        DrainInput::default()
+    } else {
+        parse(&body)?
+    };
+    let window = match input.window_seconds {
+        None => services.config.drain.window,
+        Some(seconds) if seconds <= LONGEST_WINDOW => Duration::from_secs(seconds),
+        Some(_) => {
+            return Err(Problem::invalid(format!(
+                "windowSeconds is at most {LONGEST_WINDOW} (a day)"
+            )));
+        }
+    };
+    services.drain.start(DrainPace { window });
+    tell_load(services)
+}
+
+fn stop_drain(services: &Services, head: &Head, peer: IpAddr) -> Answer {
+    may_drain(services, head, peer)?;
+    if !services.drain.stop() {
+        return Err(Problem::new(
+            Code::Draining,
+            "the server ends: its drain can't be taken back",
+        ));
+    }
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// From this machine anyone may; from elsewhere only who holds a drain key.
+fn may_drain(services: &Services, head: &Head, peer: IpAddr) -> Result<(), Problem> {
+    if peer.is_loopback() {
+        return Ok(());
+    }
+    drain_proof::check(
+        &head.headers,
+        &services.config.auth.drain_keys,
+        &services.config.node_name,
+    )
+}

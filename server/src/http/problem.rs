@@ -1,0 +1,268 @@
+//! Every error that a caller can meet: its stable code, its status, and its body (`application/problem+json`).
+
+use std::time::Duration;
+
+use serde::Serialize;
+use warp::http::StatusCode;
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use warp::reply::Response;
+
+use crate::delivery::JoinRefused;
+use crate::inbox::{InboxError, StageError};
+
+/// The stable codes. Clients branch on them; texts may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    /// The request is not what the method takes.
+    InvalidArgument,
+    /// No credential, or a bad one.
+    Unauthenticated,
+    /// A cookie came from a page of an origin that is not allowed.
+    OriginNotAllowed,
+    /// There is no such thing, or no such path.
+    NotFound,
+    /// The path has no such method.
+    MethodNotAllowed,
+    /// A body, a frame or a list is larger than allowed.
+    TooLarge,
+    /// The WebSocket handshake lacks what it must have.
+    UpgradeRequired,
+    /// The receiver has as many unread notices as it may.
+    InboxFull,
+    /// The idempotency key was used with another body.
+    IdempotencyConflict,
+    /// The caller does this more often than it may.
+    RateLimited,
+    /// The account has as many sessions as it may.
+    TooManySessions,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The node can't take more now.
+    Overloaded,
+    /// The node is draining.
+    Draining,
+    /// The store is as large as it may grow, or its disk is nearly full.
+    StoreFull,
+    /// The store is away.
+    StoreUnavailable,
+    /// A mistake of the server.
+    Internal,
+}
+
+impl Code {
+    /// Those with which a draft can be refused: the closed set of a metric's label.
+    pub const STAGING: [Self; 10] = [
+        Self::InvalidArgument,
+        Self::Unauthenticated,
+        Self::TooLarge,
+        Self::InboxFull,
+        Self::IdempotencyConflict,
+        Self::RateLimited,
+        Self::RequestTimeout,
+        Self::StoreFull,
+        Self::StoreUnavailable,
+        Self::OriginNotAllowed,
+    ];
+
+    /// The code's text.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::TooLarge => "TOO_LARGE",
+            Self::UpgradeRequired => "UPGRADE_REQUIRED",
+            Self::InboxFull => "INBOX_FULL",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::TooManySessions => "TOO_MANY_SESSIONS",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::Overloaded => "OVERLOADED",
+            Self::Draining => "DRAINING",
+            Self::StoreFull => "STORE_FULL",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidArgument => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::IdempotencyConflict => StatusCode::CONFLICT,
+            Self::InboxFull | Self::RateLimited | Self::TooManySessions => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded | Self::Draining | Self::StoreFull | Self::StoreUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "The request is not valid",
+            Self::Unauthenticated => "Credentials are missing or not valid",
+            Self::OriginNotAllowed => "This origin may not use the cookie",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "The path has no such method",
+            Self::TooLarge => "Too large",
+            Self::UpgradeRequired => "A WebSocket handshake is required",
+            Self::InboxFull => "The receiver's inbox is full",
+            Self::IdempotencyConflict => "The idempotency key belongs to another request",
+            Self::RateLimited => "Too many requests",
+            Self::TooManySessions => "Too many sessions of this account",
+            Self::RequestTimeout => "The request came too slowly",
+            Self::Overloaded => "The node is full",
+            Self::Draining => "The node is draining",
+            Self::StoreFull => "The store is full",
+            Self::StoreUnavailable => "The store is not available",
+            Self::Internal => "The server made a mistake",
+        }
+    }
+}
+
+/// An error on its way to a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind.
+    pub code: Code,
+    /// What happened, where, and what to do. Never a secret.
+    pub detail: String,
+    /// When to try again; 429 and 503 always say.
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+}
+
+impl Problem {
+    /// A problem that says what happened.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let retry_after = match code.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Some(Duration::from_secs(1))
+            }
+            _ => None,
+        };
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after,
+        }
+    }
+
+    /// The request is not what the method takes.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, detail)
+    }
+
+    /// The same, to be tried again after so long.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The problem as an answer.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        let body = Body {
+            r#type: format!("urn:notice:error:{}", self.code.name()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code,
+        };
+        let mut response = Response::new(serde_json::to_vec(&body).unwrap_or_default().into());
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.retry_after {
+            headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from(
+                    after
+                        .as_millis()
+                        .div_ceil(1000)
+                        .max(1)
+                        .try_into()
+                        .unwrap_or(1_u64),
+                ),
+            );
+        }
+        if self.code == Code::Unauthenticated {
+            headers.insert(
+                warp::http::header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer"),
+            );
+        }
+        if self.code == Code::UpgradeRequired {
+            headers.insert(
+                warp::http::header::UPGRADE,
+                HeaderValue::from_static("websocket"),
+            );
+            headers.insert(
+                warp::http::header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            );
+        }
+        response
+    }
+}
+
+impl From<InboxError> for Problem {
+    fn from(error: InboxError) -> Self {
+        Self::new(Code::StoreUnavailable, error.to_string()).retry_after(error.retry_after)
+    }
+}
+
+impl From<StageError> for Problem {
+    fn from(error: StageError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StageError::InboxFull { .. } => {
+                Self::new(Code::InboxFull, detail).retry_after(Duration::from_secs(30))
+            }
+            StageError::IdempotencyConflict => Self::new(Code::IdempotencyConflict, detail),
+            StageError::StoreFull(_) => {
+                Self::new(Code::StoreFull, detail).retry_after(Duration::from_secs(60))
+            }
+            StageError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<JoinRefused> for Problem {
+    fn from(refused: JoinRefused) -> Self {
+        let code = match refused {
+            JoinRefused::Draining => Code::Draining,
+            JoinRefused::NodeFull => Code::Overloaded,
+            JoinRefused::AccountFull => Code::TooManySessions,
+        };
+        Self::new(code, refused.to_string())
+    }
+}

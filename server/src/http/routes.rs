@@ -1,0 +1,239 @@
+//! The public routes. The most frequent ones come first, since warp tries them in order.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::upgrade::OnUpgrade;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::exchange::{Answer, Head, head, recover, respond, segment};
+use super::listener::Peer;
+use super::services::Services;
+use super::{assets, client_api, openapi, service_api, ws};
+
+/// Everything that the public listener serves.
+#[must_use]
+pub fn public_routes(
+    services: &Arc<Services>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    let base = base_path(&services.config.base_path);
+    let frequent = stage(services)
+        .or(socket(services))
+        .unify()
+        .or(ack(services))
+        .unify()
+        .or(send(services))
+        .unify();
+    let clients = session(services).or(inbox(services)).unify();
+    let notices = notice_state(services).or(recall(services)).unify();
+    let accounts = accounts(services)
+        .or(account(services))
+        .unify()
+        .or(kick(services))
+        .unify();
+    let tokens = issue(services).or(revoke(services)).unify();
+    let others = clients
+        .or(notices)
+        .unify()
+        .or(accounts)
+        .unify()
+        .or(tokens)
+        .unify();
+    let files = assets::routes()
+        .or(openapi::route(&services.config.base_path))
+        .unify();
+    let below = frequent.or(others).unify().or(files).unify();
+    // The source design's clients use the path with and without the gateway's prefix.
+    base.and(below)
+        .or(socket(services))
+        .unify()
+        .recover(recover)
+        .unify()
+}
+
+fn base_path(path: &str) -> BoxedFilter<()> {
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .fold(warp::any().boxed(), |base, segment| {
+            base.and(warp::path(segment.to_owned())).boxed()
+        })
+}
+
+type Route = BoxedFilter<(Response,)>;
+
+/// A handler of the head alone.
+fn plain<F, Fut>(services: &Arc<Services>, route: BoxedFilter<()>, handler: F) -> Route
+where
+    F: Fn(Arc<Services>, Head) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    let services = Arc::clone(services);
+    route
+        .and(head())
+        .then(move |head| {
+            let answer = handler(Arc::clone(&services), head);
+            async { respond(answer.await) }
+        })
+        .boxed()
+}
+
+/// A handler of the head and one segment of the path.
+fn with_segment<F, Fut>(
+    services: &Arc<Services>,
+    route: BoxedFilter<(String,)>,
+    handler: F,
+) -> Route
+where
+    F: Fn(Arc<Services>, Head, String) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    let services = Arc::clone(services);
+    route
+        .and(head())
+        .then(move |segment, head| {
+            let answer = handler(Arc::clone(&services), head, segment);
+            async { respond(answer.await) }
+        })
+        .boxed()
+}
+
+/// A handler of the head and the body.
+macro_rules! with_body {
+    ($services:expr, $route:expr, $handler:path) => {{
+        let services = Arc::clone($services);
+        $route
+            .and(head())
+            .and(warp::body::stream())
+            .then(move |head, body| {
+                let answer = $handler(Arc::clone(&services), head, body);
+                async { respond(answer.await) }
+            })
+            .boxed()
+    }};
+}
+
+fn stage(services: &Arc<Services>) -> Route {
+    with_body!(
+        services,
+        warp::path!("notices").and(warp::post()),
+        service_api::stage
+    )
+}
+
+fn socket(services: &Arc<Services>) -> Route {
+    let services = Arc::clone(services);
+    warp::path!("ws" / "socket")
+        .and(warp::get())
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .then(move |head, Peer(peer): Peer, on_upgrade| {
+            upgrade(Arc::clone(&services), head, peer, on_upgrade)
+        })
+        .boxed()
+}
+
+async fn upgrade(
+    services: Arc<Services>,
+    head: Head,
+    peer: IpAddr,
+    on_upgrade: Option<OnUpgrade>,
+) -> Response {
+    respond(ws::upgrade(services, head, peer, on_upgrade).await)
+}
+
+fn ack(services: &Arc<Services>) -> Route {
+    with_body!(
+        services,
+        warp::path!("ack").and(warp::post()),
+        client_api::ack
+    )
+}
+
+fn send(services: &Arc<Services>) -> Route {
+    with_body!(
+        services,
+        warp::path!("send").and(warp::post()),
+        client_api::send
+    )
+}
+
+fn session(services: &Arc<Services>) -> Route {
+    plain(
+        services,
+        warp::path!("session").and(warp::get()).boxed(),
+        client_api::session,
+    )
+}
+
+fn inbox(services: &Arc<Services>) -> Route {
+    plain(
+        services,
+        warp::path!("inbox").and(warp::get()).boxed(),
+        client_api::inbox,
+    )
+}
+
+fn notice_state(services: &Arc<Services>) -> Route {
+    let route = warp::path("notices")
+        .and(segment())
+        .and(warp::path::end())
+        .and(warp::get());
+    with_segment(services, route.boxed(), service_api::state)
+}
+
+fn recall(services: &Arc<Services>) -> Route {
+    let route = warp::path("notices")
+        .and(segment())
+        .and(warp::path::end())
+        .and(warp::delete());
+    with_segment(services, route.boxed(), service_api::recall)
+}
+
+fn accounts(services: &Arc<Services>) -> Route {
+    plain(
+        services,
+        warp::path!("accounts").and(warp::get()).boxed(),
+        service_api::accounts,
+    )
+}
+
+fn account(services: &Arc<Services>) -> Route {
+    let route = warp::path("accounts")
+        .and(segment())
+        .and(warp::path::end())
+        .and(warp::get());
+    with_segment(services, route.boxed(), service_api::account)
+}
+
+fn kick(services: &Arc<Services>) -> Route {
+    let route = warp::path("accounts")
+        .and(segment())
+        .and(warp::path("sessions"))
+        .and(warp::path::end());
+    with_segment(
+        services,
+        route.and(warp::delete()).boxed(),
+        service_api::kick,
+    )
+}
+
+fn issue(services: &Arc<Services>) -> Route {
+    with_body!(
+        services,
+        warp::path!("sessions").and(warp::post()),
+        service_api::issue
+    )
+}
+
+fn revoke(services: &Arc<Services>) -> Route {
+    with_body!(
+        services,
+        warp::path!("sessions" / "revoke").and(warp::post()),
+        service_api::revoke
+    )
+}

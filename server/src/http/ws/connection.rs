@@ -1,0 +1,532 @@
+//! The task of one WebSocket connection, as a hand-written future: it is all the memory that an idle session has
+//! besides its slot in the account, so nothing rare is kept inside it.
+//!
+//! What it does, in this order, until nothing moves: obey signals, finish jobs, take from the mailbox, write, read.
+//! It reads nothing while a client's call is being answered or while the client does not take the answers.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error as WsError, Message};
+
+use super::frames::{
+    ClientFrame, FrameError, LegacyFailure, ServerFrame, notice_frame, parse_client_frame,
+    ping_frame, text_frame,
+};
+use super::jobs::{self, Job, OpDone};
+use super::outbound::Outbound;
+use super::protocol::Pings;
+use crate::clock::Millis;
+use crate::delivery::{AckMode, Attachment, CloseReason, Outgoing, Session};
+use crate::domain::NoticeId;
+use crate::http::problem::Problem;
+use crate::http::services::Services;
+use crate::inbox::Reader;
+use crate::metrics::PushPath;
+
+/// Read at once from a socket, and kept as a buffer for it. Acknowledgements and short messages fit.
+const READ_BUFFER: usize = 512;
+
+/// Taken from the mailbox at once.
+const TAKE: usize = 16;
+
+/// Acknowledgements that may wait for the store before the client is read no further.
+const WAITING_ACKS: usize = 4096;
+
+/// Frames that are no frames, before the connection ends.
+const STRIKES: u8 = 3;
+
+/// Turns before another task gets its turn.
+const TURNS: u32 = 32;
+
+struct Written {
+    id: NoticeId,
+    created: Millis,
+    path: PushPath,
+    stored: bool,
+}
+
+/// One connection. As a future it ends with the reason for which the session is over; what is still to be written,
+/// and acknowledgements still to be stored, are [`Connection::finish`]'s.
+pub(super) struct Connection {
+    io: TcpStream,
+    /// What the client had sent behind its handshake.
+    early: Bytes,
+    ws: WebSocketContext,
+    out: Outbound,
+    pub(super) attachment: Attachment,
+    pub(super) services: Arc<Services>,
+    pings: Pings,
+    /// Acknowledged, and not yet on the way to the store.
+    pub(super) acks: Vec<NoticeId>,
+    pub(super) ack_job: Option<Job<()>>,
+    op: Option<Job<OpDone>>,
+    supply: Option<Job<()>>,
+    /// Handed to `out`, which has not written it yet.
+    written: Vec<Written>,
+    strikes: u8,
+    deaf: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        io: TcpStream,
+        early: Bytes,
+        attachment: Attachment,
+        services: Arc<Services>,
+    ) -> Self {
+        // Escapes can double a text, and a frame has other members.
+        let max = services.config.limits.message_bytes * 2 + 8 * 1024;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(max)
+            .max_frame_size(Some(max))
+            .max_message_size(Some(max));
+        let mut connection = Self {
+            io,
+            early,
+            ws: WebSocketContext::new(Role::Server, Some(config)),
+            out: Outbound::default(),
+            attachment,
+            services,
+            pings: Pings::default(),
+            acks: Vec::new(),
+            ack_job: None,
+            op: None,
+            supply: None,
+            written: Vec::new(),
+            strikes: 0,
+            deaf: false,
+        };
+        connection.welcome();
+        connection
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        self.attachment.session()
+    }
+
+    pub(super) fn into_wire(self) -> (TcpStream, Outbound) {
+        (self.io, self.out)
+    }
+
+    fn v1(&self) -> bool {
+        self.session().spec().control_frames
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        let session = self.session();
+        match session.spec().ack {
+            AckMode::Explicit => Reader::Session(session.key()),
+            AckMode::Automatic => Reader::Automatic(session.key()),
+        }
+    }
+
+    fn welcome(&mut self) {
+        if !self.v1() {
+            return;
+        }
+        let session = self.session();
+        let frame = text_frame(&ServerFrame::Welcome {
+            session: &self.services.registry.session_id(session.key()),
+            account: session.account().as_str(),
+            node: &self.services.config.node_name,
+            ping_seconds: self.services.config.delivery.ping.as_secs(),
+            window: session.spec().window,
+        });
+        self.out.push(frame);
+    }
+
+    fn obey_signals(&mut self) -> Result<bool, CloseReason> {
+        let signals = self.session().take_signals();
+        if let Some(reason) = signals.close {
+            return Err(reason);
+        }
+        if signals.ping {
+            self.send_ping();
+        }
+        if signals.expiring && self.v1() {
+            self.tell_expiry();
+        }
+        if let Some(after_ms) = signals.move_after {
+            let reason = crate::delivery::MoveReason::Drain.name();
+            self.out
+                .push(text_frame(&ServerFrame::Move { after_ms, reason }));
+        }
+        if signals.recheck_token && self.op.is_none() {
+            self.op = Some(jobs::recheck(
+                Arc::clone(&self.services),
+                Arc::clone(self.session()),
+            ));
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn send_ping(&mut self) {
+        if let Some(number) = self.pings.ping() {
+            self.out.push(ping_frame(number));
+        }
+    }
+
+    fn tell_expiry(&mut self) {
+        if let Some(expires) = self.session().expires() {
+            let in_seconds = expires.saturating_sub(self.services.inbox.now()) / 1000;
+            self.out
+                .push(text_frame(&ServerFrame::Expiring { in_seconds }));
+        }
+    }
+
+    fn poll_jobs(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
+        let mut moved = false;
+        if finished(&mut self.ack_job, cx).is_some() {
+            moved = true;
+        }
+        if self.ack_job.is_none() && !self.acks.is_empty() {
+            let ids = std::mem::take(&mut self.acks);
+            self.ack_job = Some(jobs::acknowledge(
+                Arc::clone(&self.services),
+                Arc::clone(self.session()),
+                ids,
+                self.reader(),
+            ));
+            moved = true;
+        }
+        if let Some(done) = finished(&mut self.op, cx) {
+            self.answer(done)?;
+            moved = true;
+        }
+        if finished(&mut self.supply, cx).is_some() {
+            moved = true;
+        }
+        if self.supply.is_none()
+            && let Some(supply) = self.attachment.need()
+        {
+            self.supply = Some(jobs::supply(Arc::clone(&self.services), supply));
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn answer(&mut self, done: OpDone) -> Result<(), CloseReason> {
+        match done {
+            OpDone::Sent {
+                reference,
+                result: Ok(staged),
+            } if self.v1() => {
+                let reference = reference.as_deref();
+                self.out.push(text_frame(&ServerFrame::Sent {
+                    reference,
+                    id: staged.id,
+                    duplicate: staged.duplicate,
+                }));
+            }
+            OpDone::Sent { result: Ok(_), .. } => {}
+            OpDone::Sent {
+                reference,
+                result: Err(problem),
+            } => {
+                self.services.count_refused(&problem);
+                self.tell_problem(reference.as_deref(), &problem);
+            }
+            OpDone::Refreshed(Ok(expire_time)) => self
+                .out
+                .push(text_frame(&ServerFrame::Refreshed { expire_time })),
+            OpDone::Refreshed(Err(problem)) => self.tell_problem(None, &problem),
+            OpDone::Rechecked { holds } if !holds => return Err(CloseReason::TokenEnded),
+            OpDone::Rechecked { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn tell_problem(&mut self, reference: Option<&str>, problem: &Problem) {
+        let message = problem.detail.as_str();
+        let frame = if self.v1() {
+            text_frame(&ServerFrame::Error {
+                reference,
+                code: problem.code.name(),
+                message,
+            })
+        } else {
+            text_frame(&LegacyFailure::new(message))
+        };
+        self.out.push(frame);
+    }
+
+    fn take_from_mailbox(&mut self) -> bool {
+        if self.out.is_high() {
+            return false;
+        }
+        let mut items = Vec::new();
+        self.attachment.take(TAKE, &mut items);
+        let moved = !items.is_empty();
+        items.into_iter().for_each(|item| self.put(item));
+        if self.pings.owes_a_ping() {
+            self.send_ping();
+        }
+        moved
+    }
+
+    fn put(&mut self, item: Outgoing) {
+        match item {
+            Outgoing::Notice(push) => {
+                self.out.push(notice_frame(&push, self.v1()));
+                let path = if push.is_live() {
+                    PushPath::Live
+                } else {
+                    PushPath::Replay
+                };
+                let (id, created, stored) = (push.id(), push.notice().created, push.is_stored());
+                self.written.push(Written {
+                    id,
+                    created,
+                    path,
+                    stored,
+                });
+                if stored && self.session().spec().ack == AckMode::Automatic {
+                    self.pings.wrote(id);
+                }
+            }
+            Outgoing::Read(ids) => self.out.push(text_frame(&ServerFrame::Read { ids: &ids })),
+            Outgoing::Recall(ids) => self
+                .out
+                .push(text_frame(&ServerFrame::Recall { ids: &ids })),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
+        if self.out.is_empty() {
+            return Ok(false);
+        }
+        match self.out.poll_flush(&mut self.io, cx) {
+            Poll::Ready(Ok(())) => {
+                self.count_written();
+                Ok(true)
+            }
+            Poll::Ready(Err(_)) => Err(CloseReason::ClientGone),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn count_written(&mut self) {
+        if self.written.is_empty() {
+            return;
+        }
+        let now = self.services.inbox.now();
+        let transport = self.session().spec().transport;
+        for written in std::mem::take(&mut self.written) {
+            self.services.metrics.pushed(
+                transport,
+                written.path,
+                now.saturating_sub(written.created),
+            );
+            if written.stored {
+                self.services.inbox.mark_pushed(written.id, now);
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
+        let deaf = self.op.is_some() || self.acks.len() >= WAITING_ACKS;
+        if deaf != self.deaf {
+            self.deaf = deaf;
+            self.session().set_deaf(deaf);
+        }
+        if deaf || self.out.is_high() {
+            return Ok(false);
+        }
+        let mut wire = Wire {
+            io: &mut self.io,
+            early: &mut self.early,
+            out: &mut self.out,
+            cx,
+        };
+        match self.ws.read(&mut wire) {
+            Ok(Message::Text(text)) => self.hear(&text)?,
+            Ok(Message::Binary(_)) => {
+                self.strike(
+                    None,
+                    &Problem::invalid("a binary frame: only text frames are understood"),
+                )?;
+            }
+            Ok(Message::Pong(payload)) => self.hear_pong(&payload),
+            // The reply that tungstenite queued goes out with what else there is.
+            Ok(Message::Ping(_)) => drop(self.ws.flush(&mut wire)),
+            Ok(Message::Close(_)) => {
+                drop(self.ws.flush(&mut wire));
+                return Err(CloseReason::ClientGone);
+            }
+            Ok(Message::Frame(_)) => {}
+            Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(false);
+            }
+            Err(error) => return Err(reason_of(&error)),
+        }
+        Ok(true)
+    }
+
+    fn hear_pong(&mut self, payload: &[u8]) {
+        let Some(read) = self.pings.pong(payload) else {
+            return;
+        };
+        self.session().heard_pong();
+        self.acks.extend(read);
+    }
+
+    fn hear(&mut self, text: &str) -> Result<(), CloseReason> {
+        match parse_client_frame(text, self.v1()) {
+            Ok(ClientFrame::Ack { ids }) if self.session().spec().ack == AckMode::Explicit => {
+                match self.services.intake.ack_ids(ids) {
+                    Ok(ids) => self.acks.extend(ids),
+                    Err(problem) => self.strike(None, &problem)?,
+                }
+            }
+            Ok(ClientFrame::Ack { .. }) => {
+                self.tell_problem(
+                    None,
+                    &Problem::invalid(
+                        "this connection acknowledges by pongs: open it with ?ack=client",
+                    ),
+                );
+            }
+            Ok(ClientFrame::Send { reference, input }) => {
+                let reference = reference.map(std::borrow::Cow::into_owned);
+                match self
+                    .services
+                    .intake
+                    .client_draft(&input, self.attachment.session().account())
+                {
+                    Ok(draft) => {
+                        self.op = Some(jobs::send(Arc::clone(&self.services), draft, reference))
+                    }
+                    Err(problem) => {
+                        self.services.count_refused(&problem);
+                        self.tell_problem(reference.as_deref(), &problem);
+                    }
+                }
+            }
+            Ok(ClientFrame::Refresh { token }) => {
+                self.op = Some(jobs::refresh(
+                    Arc::clone(&self.services),
+                    Arc::clone(self.session()),
+                    token.into_owned(),
+                ));
+            }
+            Err(FrameError {
+                broken: true,
+                problem,
+                ..
+            }) => self.strike(None, &problem)?,
+            Err(FrameError {
+                reference, problem, ..
+            }) => self.tell_problem(reference.as_deref(), &problem),
+        }
+        Ok(())
+    }
+
+    fn strike(&mut self, reference: Option<&str>, problem: &Problem) -> Result<(), CloseReason> {
+        self.tell_problem(reference, problem);
+        self.strikes += 1;
+        if self.strikes > STRIKES {
+            Err(CloseReason::Misuse)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
+        let mut moved = self.obey_signals()?;
+        moved |= self.poll_jobs(cx)?;
+        moved |= self.take_from_mailbox();
+        moved |= self.poll_write(cx)?;
+        moved |= self.poll_read(cx)?;
+        Ok(moved)
+    }
+}
+
+impl Future for Connection {
+    type Output = CloseReason;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let this = self.get_mut();
+        this.session().register(cx.waker());
+        for _ in 0..TURNS {
+            match this.turn(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(reason) => return Poll::Ready(reason),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn finished<T>(job: &mut Option<Job<T>>, cx: &mut Context<'_>) -> Option<T> {
+    match job.as_mut()?.as_mut().poll(cx) {
+        Poll::Ready(done) => {
+            *job = None;
+            Some(done)
+        }
+        Poll::Pending => None,
+    }
+}
+
+fn reason_of(error: &WsError) -> CloseReason {
+    match error {
+        WsError::Capacity(_) => CloseReason::TooLarge,
+        WsError::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+            CloseReason::ClientGone
+        }
+        WsError::Protocol(_) | WsError::Utf8(_) => CloseReason::Misuse,
+        _ => CloseReason::ClientGone,
+    }
+}
+
+/// The socket as tungstenite sees it: reads come from it, writes go into our own queue, so that frames are never
+/// mixed and no second buffer grows.
+struct Wire<'a, 'c> {
+    io: &'a mut TcpStream,
+    early: &'a mut Bytes,
+    out: &'a mut Outbound,
+    cx: &'a mut Context<'c>,
+}
+
+impl Read for Wire<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.early.is_empty() {
+            let count = into.len().min(self.early.len());
+            self.early.copy_to_slice(&mut into[..count]);
+            if self.early.is_empty() {
+                // It holds the whole buffer of the handshake.
+                *self.early = Bytes::new();
+            }
+            return Ok(count);
+        }
+        let mut buffer = ReadBuf::new(into);
+        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Wire<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.push(Bytes::copy_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

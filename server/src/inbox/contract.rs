@@ -1,0 +1,262 @@
+//! The traits and data between the inbox and the rest of the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Millis;
+use crate::domain::{AccountId, Draft, Notice, NoticeId, NoticeState, Source};
+
+/// Names one live session of this process. Never used again within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey(pub u64);
+
+/// A draft that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staged {
+    /// The notice's id; of the first call, when this one repeats it.
+    pub id: NoticeId,
+    /// Whether an earlier call with the same idempotency key had stored it.
+    pub duplicate: bool,
+}
+
+/// Why a draft was not taken. Nothing of it is stored, unless [`StageError::Unavailable`] says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// The receiver has as many unread notices as it may have.
+    #[error("the receiver's inbox holds {limit} unread notices, as many as it may")]
+    InboxFull {
+        /// The limit in force.
+        limit: u64,
+    },
+    /// The key was used with another body.
+    #[error("this idempotency key was used before with another body")]
+    IdempotencyConflict,
+    /// The store has reached its bound, or the disk its reserve.
+    #[error("the store is full: {0}")]
+    StoreFull(String),
+    /// The store failed or is away. The notice may or may not be stored; the same call with the same
+    /// idempotency key is safe.
+    #[error(transparent)]
+    Unavailable(#[from] InboxError),
+}
+
+/// The store could not do it now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store is not available: {reason}")]
+pub struct InboxError {
+    /// What happened, without secrets.
+    pub reason: String,
+    /// When a retry makes sense.
+    pub retry_after: Duration,
+}
+
+/// One unread notice, as catching up finds it.
+#[derive(Debug, Clone)]
+pub struct Unread {
+    /// The notice.
+    pub notice: Arc<Notice>,
+    /// Whether a transport had taken it before (a mark that may lag 2 s and be forgotten by a crash).
+    pub pushed_before: bool,
+}
+
+/// A part of an account's unread notices.
+#[derive(Debug, Clone, Default)]
+pub struct UnreadPage {
+    /// Oldest first.
+    pub items: Vec<Unread>,
+    /// The oldest unread notice that the page left out for its limit; none when the page reaches the end.
+    pub next: Option<NoticeId>,
+}
+
+/// Who read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A session's own acknowledgement.
+    Session(SessionKey),
+    /// The server, for a session whose transport proved that it took the notice.
+    Automatic(SessionKey),
+    /// The account, by a plain HTTP call.
+    Account,
+}
+
+impl Reader {
+    /// Whether the account's other sessions lose the notice: an automatic read withdraws it from none.
+    #[must_use]
+    pub fn is_explicit(self) -> bool {
+        !matches!(self, Self::Automatic(_))
+    }
+}
+
+/// A request to mark notices of one account as read.
+#[derive(Debug, Clone)]
+pub struct MarkRead {
+    /// Whose notices; ids of other accounts are passed over.
+    pub account: AccountId,
+    /// Which. Unknown and repeated ids are passed over.
+    pub ids: Vec<NoticeId>,
+    /// Who read them.
+    pub reader: Reader,
+}
+
+/// Which part of an account's history.
+#[derive(Debug, Clone, Copy)]
+pub struct HistoryQuery {
+    /// Only what is older than this id.
+    pub before: Option<NoticeId>,
+    /// At most so many.
+    pub limit: usize,
+    /// Leave out what was read.
+    pub unread_only: bool,
+}
+
+/// One line of an account's history.
+#[derive(Debug, Clone)]
+pub struct HistoryEntry {
+    /// The notice.
+    pub notice: Arc<Notice>,
+    /// Whether it was read.
+    pub read: bool,
+}
+
+/// Why a notice left the inbox without being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// A service took it back.
+    Recalled,
+    /// A newer one of its collapse key is there.
+    Replaced,
+    /// Its time is over.
+    Expired,
+}
+
+/// What became true in the store.
+#[derive(Debug, Clone)]
+pub enum Committed {
+    /// A notice is durable (or, when `ephemeral`, shall be offered once and never stored).
+    Staged {
+        /// The notice.
+        notice: Arc<Notice>,
+        /// Never stored.
+        ephemeral: bool,
+        /// Who asked for it.
+        source: Source,
+    },
+    /// A draft was found to be a repetition of an earlier call.
+    Duplicate,
+    /// Notices are out of the inbox, as read.
+    Read {
+        /// Whose.
+        account: AccountId,
+        /// All ids that were asked for: the session that asked may forget them.
+        asked: Vec<NoticeId>,
+        /// Those that were unread until now.
+        read: Vec<NoticeId>,
+        /// Who read.
+        reader: Reader,
+        /// When.
+        at: Millis,
+    },
+    /// Notices are out of the inbox for another reason. A recall is told also when the notice was read
+    /// before.
+    Withdrawn {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        ids: Vec<NoticeId>,
+        /// Why.
+        why: Withdrawal,
+    },
+}
+
+/// Hears what became true in the store.
+pub trait CommitObserver: Send + Sync + 'static {
+    /// Called for every change, in commit order, after it is durable (as each method of [`Inbox`] says)
+    /// and before the call that asked for it is answered; also when its caller has gone away. Must not
+    /// block.
+    fn committed(&self, events: Vec<Committed>);
+}
+
+/// The durable inbox of every account. See [`CommitObserver`] for how changes are told.
+///
+/// Ids rise within a node and follow the store's clock. Dropping a returned future never loses a change that
+/// was begun: it is completed and told, only its answer is lost.
+#[async_trait]
+pub trait Inbox: Send + Sync + 'static {
+    /// Makes drafts durable, each on its own, and answers in their order after the change is on the disk.
+    /// Drafts of one call are stored in their order. Idempotency, collapse and the receiver's limit hold
+    /// also between racing calls.
+    async fn stage(&self, drafts: Vec<Draft>) -> Vec<Result<Staged, StageError>>;
+
+    /// The oldest unread, unexpired notices of `account` that are not in `skip`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn unread(
+        &self,
+        account: &AccountId,
+        skip: &[NoticeId],
+        limit: usize,
+    ) -> Result<UnreadPage, InboxError>;
+
+    /// Those of `ids` that may still be offered to a session which was online when they were staged: not
+    /// recalled, replaced, expired or explicitly read; an automatic read does not count. In the order of
+    /// `ids`.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn fetch(
+        &self,
+        account: &AccountId,
+        ids: &[NoticeId],
+    ) -> Result<Vec<Arc<Notice>>, InboxError>;
+
+    /// Marks as read and answers those that were unread. Survives the end of the process when it answers,
+    /// a power cut within a second after.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn mark_read(&self, request: MarkRead) -> Result<Vec<NoticeId>, InboxError>;
+
+    /// Notes that a transport took the notice at `at`. Only the first time counts. Written within 2 s; a
+    /// crash may forget it.
+    fn mark_pushed(&self, id: NoticeId, at: Millis);
+
+    /// Takes a notice back for good, read or not; false when it is unknown. Durable when it answers.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn recall(&self, id: NoticeId) -> Result<bool, InboxError>;
+
+    /// What became of a notice; none when it is unknown or past its retention.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn state(&self, id: NoticeId) -> Result<Option<NoticeState>, InboxError>;
+
+    /// An account's notices, newest first, without those recalled, replaced or expired.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn history(
+        &self,
+        account: &AccountId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, InboxError>;
+
+    /// How many unread notices an account has.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn unread_count(&self, account: &AccountId) -> Result<u64, InboxError>;
+
+    /// The store's clock, by which ids and lags are reckoned.
+    fn now(&self) -> Millis;
+
+    /// Whether the store takes writes now; the reason when not. Cheap: called at each readiness probe.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    fn health(&self) -> Result<(), InboxError>;
+}

@@ -1,0 +1,33 @@
+//! The embedded store: the inbox and the session tokens of one server, in a folder of its own.
+//!
+//! Calls go over a bounded queue to one thread that writes (`writer`, `group`, `apply`), and their answers come
+//! back through `outbox`. Reads run beside it (`reads`). `tables`, `keys` and `record` say what is stored;
+//! `folder`, `journal` and `recovery` how it is opened; `housekeeping` what happens by the clock. The engine is
+//! named nowhere else.
+
+mod apply;
+mod folder;
+mod group;
+mod housekeeping;
+mod index;
+mod journal;
+mod keys;
+mod op;
+mod open_error;
+mod options;
+mod outbox;
+mod pushed;
+mod reads;
+mod record;
+mod recovery;
+mod restart;
+mod shared;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use open_error::OpenError;
+pub use options::{NoMetrics, Operation, Options, StoreMetrics};
+pub use store::EmbeddedStore;

@@ -1,0 +1,241 @@
+//! Reads. They run beside the writer, on what is committed.
+//!
+//! The order of look-ups makes snapshots needless: a notice only ever goes from the unread table to the marks,
+//! so who looks for it in the unread table first finds it in one of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::keys::{AccountHash, Key};
+use super::record::{self, BadRow, Fate, UnreadRow};
+use super::shared::Shared;
+use super::tables::{TableError, Tables, account_rows};
+use crate::clock::Millis;
+use crate::domain::{AccountId, Notice, NoticeId, NoticeState, StateName};
+use crate::inbox::{HistoryEntry, HistoryQuery, Unread, UnreadPage};
+use crate::tokens::{Grant, TokenDigest};
+
+pub(super) struct Reads<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) tables: &'a Tables,
+}
+
+impl Reads<'_> {
+    pub(super) fn unread(
+        &self,
+        account: &AccountId,
+        skip: &[NoticeId],
+        limit: usize,
+    ) -> Result<UnreadPage, TableError> {
+        let hash = self.shared.secret.account(account);
+        let skip: HashSet<NoticeId> = skip.iter().copied().collect();
+        let mut page = UnreadPage::default();
+        for (key, row) in self.unread_rows(hash)? {
+            if skip.contains(&key.id()) {
+                continue;
+            }
+            if page.items.len() == limit {
+                page.next = Some(key.id());
+                break;
+            }
+            if let Some(notice) = self.notice(key.id(), account)? {
+                let pushed_before = row.pushed.is_some() || self.shared.pushed.get(key).is_some();
+                page.items.push(Unread {
+                    notice,
+                    pushed_before,
+                });
+            }
+        }
+        Ok(page)
+    }
+
+    /// The account's unread and unexpired rows, oldest first.
+    fn unread_rows(&self, account: AccountHash) -> Result<Vec<(Key, UnreadRow)>, TableError> {
+        let Some(entry) = self.shared.index.read().get(account) else {
+            return Ok(Vec::new());
+        };
+        let now = self.shared.clock.now();
+        let count = usize::try_from(entry.count).unwrap_or(usize::MAX);
+        let mut rows = Vec::with_capacity(count.min(1024));
+        let (mut met, mut oldest) = (0, None);
+        for row in account_rows(&self.tables.unread, account, entry.floor, u64::MAX) {
+            let (key, row) = row.into_inner()?;
+            let key = Key::read(&key).ok_or(BadRow { table: "unread" })?;
+            let row = UnreadRow::read(&row)?;
+            if !row.belongs_to(account) {
+                continue;
+            }
+            oldest = oldest.or(Some(key.order()));
+            if !row.expired(now) {
+                rows.push((key, row));
+            }
+            met += 1;
+            // What follows was told, or will be, after this call began.
+            if met == count {
+                break;
+            }
+        }
+        if let Some(oldest) = oldest.filter(|oldest| *oldest > entry.floor) {
+            self.shared.index.write().raise_floor(account, oldest);
+        }
+        Ok(rows)
+    }
+
+    /// The notice, if it is there and the account's.
+    fn notice(&self, id: NoticeId, account: &AccountId) -> Result<Option<Arc<Notice>>, TableError> {
+        let Some(row) = self.tables.notice_row(id)? else {
+            return Ok(None);
+        };
+        let notice = record::read_notice(id, &row)?;
+        Ok((notice.receiver == *account).then(|| Arc::new(notice)))
+    }
+
+    pub(super) fn fetch(
+        &self,
+        account: &AccountId,
+        ids: &[NoticeId],
+    ) -> Result<Vec<Arc<Notice>>, TableError> {
+        let hash = self.shared.secret.account(account);
+        let now = self.shared.clock.now();
+        let mut notices = Vec::with_capacity(ids.len());
+        for &id in ids.iter().filter(|id| hash.may_own(**id)) {
+            if self.is_offerable(Key::of(id))?
+                && let Some(notice) = self
+                    .notice(id, account)?
+                    .filter(|notice| !notice.expired(now))
+            {
+                notices.push(notice);
+            }
+        }
+        Ok(notices)
+    }
+
+    fn is_offerable(&self, key: Key) -> Result<bool, TableError> {
+        if self.tables.unread.contains_key(key.bytes())? {
+            return Ok(true);
+        }
+        Ok(self
+            .tables
+            .mark(key)?
+            .is_some_and(|mark| mark.fate == Fate::ReadAutomatically))
+    }
+
+    pub(super) fn state(&self, id: NoticeId) -> Result<Option<NoticeState>, TableError> {
+        let key = Key::of(id);
+        let waiting = self.shared.pushed.get(key);
+        if let Some(row) = self.tables.unread_row(key)? {
+            return Ok(Some(self.state_of_unread(id, row, waiting)));
+        }
+        let mark = self.tables.mark(key)?;
+        Ok(mark.map(|mark| NoticeState {
+            name: match mark.fate {
+                Fate::ReadExplicitly | Fate::ReadAutomatically => StateName::Read,
+                Fate::Expired => StateName::Expired,
+                Fate::Replaced => StateName::Replaced,
+                Fate::Recalled => StateName::Recalled,
+            },
+            staged: id.millis(),
+            pushed: mark.pushed,
+            read: mark.read,
+        }))
+    }
+
+    fn state_of_unread(
+        &self,
+        id: NoticeId,
+        row: UnreadRow,
+        waiting: Option<Millis>,
+    ) -> NoticeState {
+        let pushed = row.pushed.or(waiting);
+        let name = if row.expired(self.shared.clock.now()) {
+            StateName::Expired
+        } else if pushed.is_some() {
+            StateName::Pushed
+        } else {
+            StateName::Staged
+        };
+        NoticeState {
+            name,
+            staged: id.millis(),
+            pushed,
+            read: None,
+        }
+    }
+
+    pub(super) fn history(
+        &self,
+        account: &AccountId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, TableError> {
+        if query.unread_only {
+            return self.unread_history(account, query);
+        }
+        let hash = self.shared.secret.account(account);
+        let below = query.before.map_or(u64::MAX, NoticeId::order);
+        let mut entries = Vec::new();
+        for row in account_rows(&self.tables.notices, hash, 0, below).rev() {
+            if entries.len() == query.limit {
+                break;
+            }
+            let (key, row) = row.into_inner()?;
+            let key = Key::read(&key).ok_or(BadRow { table: "notices" })?;
+            let notice = record::read_notice(key.id(), &row)?;
+            if notice.receiver == *account
+                && let Some(read) = self.shown_as(key, &notice)?
+            {
+                entries.push(HistoryEntry {
+                    notice: Arc::new(notice),
+                    read,
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether history shows a notice, and then whether as read.
+    fn shown_as(&self, key: Key, notice: &Notice) -> Result<Option<bool>, TableError> {
+        if self.tables.unread.contains_key(key.bytes())? {
+            return Ok((!notice.expired(self.shared.clock.now())).then_some(false));
+        }
+        let mark = self.tables.mark(key)?;
+        Ok(mark.filter(|mark| mark.fate.is_read()).map(|_| true))
+    }
+
+    fn unread_history(
+        &self,
+        account: &AccountId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, TableError> {
+        let below = query.before.map_or(u64::MAX, NoticeId::order);
+        let rows = self.unread_rows(self.shared.secret.account(account))?;
+        let mut entries = Vec::new();
+        for (key, _) in rows
+            .into_iter()
+            .rev()
+            .filter(|(key, _)| key.order() < below)
+        {
+            if entries.len() == query.limit {
+                break;
+            }
+            if let Some(notice) = self.notice(key.id(), account)? {
+                entries.push(HistoryEntry {
+                    notice,
+                    read: false,
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn grant(&self, token: &TokenDigest) -> Result<Option<Grant>, TableError> {
+        let Some(row) = self.tables.tokens.get(token.0)? else {
+            return Ok(None);
+        };
+        let (expires, account) = record::read_token(&row)?;
+        let valid = expires > self.shared.clock.now();
+        Ok(valid.then_some(Grant {
+            account,
+            expires: Some(expires),
+        }))
+    }
+}

@@ -1,0 +1,399 @@
+//! The store's face: opens it, hands calls to the writer, runs reads, and closes it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::folder::Folder;
+use super::group::Memory;
+use super::housekeeping::Housekeeping;
+use super::keys::Key;
+use super::op::{Op, Prepared, Sender};
+use super::open_error::OpenError;
+use super::options::{Operation, Options};
+use super::outbox::Outbox;
+use super::reads::Reads;
+use super::record;
+use super::recovery::{self, Opened};
+use super::restart::Restart;
+use super::shared::{Shared, unavailable};
+use super::tables::TableError;
+use super::writer::{QUEUE, Writer};
+use crate::clock::{Clock, Millis};
+use crate::domain::{AccountId, Draft, Lifetime, Notice, NoticeId, NoticeState};
+use crate::inbox::{
+    CommitObserver, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, StageError, Staged,
+    UnreadPage,
+};
+use crate::tokens::{Grant, IssuedToken, SessionTokens, TokenDigest};
+
+/// How often the writer looks at the clock: buffered reads are synced, and what expired is told, within twice
+/// that.
+const TICK: Duration = Duration::from_millis(450);
+
+/// The inbox and the session tokens of one server, in a folder.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    calls: Mutex<Option<mpsc::Sender<Op>>>,
+    queue: mpsc::WeakSender<Op>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    outbox: Arc<Outbox>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store, or makes it when there is none yet. Blocks for as long as that takes: replaying at
+    /// most some 200 MiB of journals, and one pass over the unread notices. Must be called within a tokio
+    /// runtime, where `observer` will be told what is committed.
+    ///
+    /// # Errors
+    /// When the folder can't be used, with the reason and what to do about it. Nothing was changed then.
+    pub fn open(
+        options: Options,
+        clock: Clock,
+        observer: Arc<dyn CommitObserver>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let (folder, found) = Folder::take(&options.dir)?;
+        let opened = recovery::open(&folder, found, options.cache_bytes)?;
+        Self::start(folder, opened, &options, clock, observer)
+    }
+
+    fn start(
+        folder: Folder,
+        opened: Opened,
+        options: &Options,
+        clock: Clock,
+        observer: Arc<dyn CommitObserver>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let Opened {
+            tables,
+            secret,
+            index,
+            last_order,
+        } = opened;
+        let dir = folder.dir().to_owned();
+        let shared = Arc::new(Shared::new(tables, index, secret, clock, options));
+        let (calls, queue) = mpsc::channel(QUEUE);
+        let outbox = Outbox::new();
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            folder,
+            calls: queue,
+            outbox: Arc::clone(&outbox),
+            memory: Memory::after(last_order),
+            housekeeping: Housekeeping::new(),
+            restart: Restart::new(options.cache_bytes),
+            waiting: VecDeque::new(),
+            ticks: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("notice-store".to_owned())
+            .spawn(|| writer.run());
+        let thread = thread.map_err(|error| OpenError::from_io(&dir, error))?;
+        tokio::spawn(Arc::clone(&outbox).tell(observer));
+        tokio::spawn(tick(calls.downgrade()));
+        Ok(Arc::new(Self {
+            shared,
+            queue: calls.downgrade(),
+            calls: Mutex::new(Some(calls)),
+            writer: Mutex::new(Some(thread)),
+            outbox,
+        }))
+    }
+
+    /// Finishes what waits, syncs it, and lets the folder go. Calls after it are refused.
+    pub async fn close(&self) {
+        let thread = self.begin_close();
+        if let Some(thread) = thread {
+            // The thread waits for nothing but the disk.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    fn begin_close(&self) -> Option<JoinHandle<()>> {
+        self.outbox.lift_bound();
+        drop(self.calls.lock().take());
+        self.writer.lock().take()
+    }
+
+    /// Does everything that is due by the clock, retention included, and answers when it is done.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    pub async fn settle(&self) -> Result<(), InboxError> {
+        self.ask(|answer| Op::Tick {
+            answer: Some(answer),
+        })
+        .await
+    }
+
+    /// Puts a call into the queue, when there is room.
+    async fn submit(&self, op: Op) -> Result<(), InboxError> {
+        let closed = || unavailable("the store is closed");
+        let queue = self.queue.upgrade().ok_or_else(closed)?;
+        let room = self
+            .shared
+            .queued
+            .acquire_many(op.kib())
+            .await
+            .map_err(|_| closed())?;
+        // Given back by the writer, once the call is done.
+        queue.send(op).await.map_err(|_| closed())?;
+        room.forget();
+        Ok(())
+    }
+
+    async fn ask<T>(&self, op: impl FnOnce(Sender<T>) -> Op) -> Result<T, InboxError> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(op(answer)).await?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(unavailable("the store was closed before it answered")))
+    }
+
+    /// Runs a read where it may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reads<'_>) -> Result<T, TableError> + Send + 'static,
+    ) -> Result<T, InboxError> {
+        let tables = self.shared.tables()?;
+        let shared = Arc::clone(&self.shared);
+        let reading = tokio::task::spawn_blocking(move || {
+            let outcome = read(&Reads {
+                shared: &shared,
+                tables: &tables,
+            });
+            outcome.map_err(|error| {
+                tracing::error!(%error, "the store could not be read");
+                unavailable(error)
+            })
+        });
+        reading
+            .await
+            .unwrap_or_else(|_| Err(unavailable("a read of the store did not end")))
+    }
+
+    fn measured<T>(
+        &self,
+        operation: Operation,
+        started: Instant,
+        outcome: Result<T, InboxError>,
+    ) -> Result<T, InboxError> {
+        self.shared.metrics.operation(operation, started.elapsed());
+        if outcome.is_err() {
+            self.shared.metrics.error(operation);
+        }
+        outcome
+    }
+
+    fn prepare(&self, draft: Draft) -> Prepared {
+        let secret = &self.shared.secret;
+        let ephemeral = draft.lifetime == Lifetime::Ephemeral;
+        let mut row = Vec::new();
+        if !ephemeral {
+            row.reserve(
+                draft.message.len() + draft.data.as_ref().map_or(0, |data| data.get().len()) + 128,
+            );
+            record::write_notice(&draft, &mut row);
+        }
+        Prepared {
+            account: secret.account(&draft.receiver),
+            idempotency: secret.idempotency(&draft),
+            collapse: if ephemeral {
+                None
+            } else {
+                secret.collapse(&draft)
+            },
+            row: row.into(),
+            draft,
+        }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Some(thread) = self.begin_close() {
+            // It can't wait for this thread: the outbox has no bound any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells the writer the time, until it is gone.
+async fn tick(queue: mpsc::WeakSender<Op>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(queue) = queue.upgrade() else {
+            return;
+        };
+        if queue.send(Op::Tick { answer: None }).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[async_trait]
+impl Inbox for EmbeddedStore {
+    async fn stage(&self, drafts: Vec<Draft>) -> Vec<Result<Staged, StageError>> {
+        let (started, count) = (Instant::now(), drafts.len());
+        if count == 0 {
+            return Vec::new();
+        }
+        let drafts = drafts
+            .into_iter()
+            .map(|draft| self.prepare(draft))
+            .collect();
+        let (answer, answered) = oneshot::channel();
+        let submitted = self.submit(Op::Stage { drafts, answer }).await;
+        let outcome = match submitted {
+            Ok(()) => answered
+                .await
+                .map_err(|_| unavailable("the store was closed before it answered")),
+            Err(error) => Err(error),
+        };
+        let outcome = self.measured(Operation::Stage, started, outcome);
+        outcome.unwrap_or_else(|why| vec![Err(why.into()); count])
+    }
+
+    async fn unread(
+        &self,
+        account: &AccountId,
+        skip: &[NoticeId],
+        limit: usize,
+    ) -> Result<UnreadPage, InboxError> {
+        let started = Instant::now();
+        let hash = self.shared.secret.account(account);
+        if self.shared.index.read().get(hash).is_none() {
+            let nothing = self.shared.tables().map(|_| UnreadPage::default());
+            return self.measured(Operation::Unread, started, nothing);
+        }
+        let (account, skip) = (account.clone(), skip.to_vec());
+        let outcome = self
+            .read(move |reads| reads.unread(&account, &skip, limit))
+            .await;
+        self.measured(Operation::Unread, started, outcome)
+    }
+
+    async fn fetch(
+        &self,
+        account: &AccountId,
+        ids: &[NoticeId],
+    ) -> Result<Vec<Arc<Notice>>, InboxError> {
+        let started = Instant::now();
+        let (account, ids) = (account.clone(), ids.to_vec());
+        let outcome = self.read(move |reads| reads.fetch(&account, &ids)).await;
+        self.measured(Operation::Fetch, started, outcome)
+    }
+
+    async fn mark_read(&self, request: MarkRead) -> Result<Vec<NoticeId>, InboxError> {
+        let started = Instant::now();
+        let account = self.shared.secret.account(&request.account);
+        let outcome = self
+            .ask(|answer| Op::MarkRead {
+                request,
+                account,
+                answer,
+            })
+            .await;
+        self.measured(Operation::MarkRead, started, outcome)
+    }
+
+    fn mark_pushed(&self, id: NoticeId, at: Millis) {
+        if !self.shared.pushed.note(Key::of(id), at) {
+            self.shared.metrics.pushed_mark_dropped();
+        }
+    }
+
+    async fn recall(&self, id: NoticeId) -> Result<bool, InboxError> {
+        let started = Instant::now();
+        let outcome = self.ask(|answer| Op::Recall { id, answer }).await;
+        self.measured(Operation::Recall, started, outcome)
+    }
+
+    async fn state(&self, id: NoticeId) -> Result<Option<NoticeState>, InboxError> {
+        let started = Instant::now();
+        let outcome = self.read(move |reads| reads.state(id)).await;
+        self.measured(Operation::State, started, outcome)
+    }
+
+    async fn history(
+        &self,
+        account: &AccountId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, InboxError> {
+        let started = Instant::now();
+        let account = account.clone();
+        let outcome = self.read(move |reads| reads.history(&account, query)).await;
+        self.measured(Operation::History, started, outcome)
+    }
+
+    async fn unread_count(&self, account: &AccountId) -> Result<u64, InboxError> {
+        self.shared.tables()?;
+        Ok(self
+            .shared
+            .index
+            .read()
+            .count(self.shared.secret.account(account)))
+    }
+
+    fn now(&self) -> Millis {
+        self.shared.clock.now()
+    }
+
+    fn health(&self) -> Result<(), InboxError> {
+        self.shared.tables()?;
+        self.shared
+            .full()
+            .map_or(Ok(()), |why| Err(unavailable(why)))
+    }
+}
+
+#[async_trait]
+impl SessionTokens for EmbeddedStore {
+    async fn resolve(&self, token: &TokenDigest) -> Result<Option<Grant>, InboxError> {
+        let started = Instant::now();
+        let token = *token;
+        let outcome = self.read(move |reads| reads.grant(&token)).await;
+        self.measured(Operation::TokenResolve, started, outcome)
+    }
+
+    async fn issue(&self, account: &AccountId, expires: Millis) -> Result<IssuedToken, InboxError> {
+        let started = Instant::now();
+        let outcome = self.issue_token(account.clone(), expires).await;
+        self.measured(Operation::TokenIssue, started, outcome)
+    }
+
+    async fn revoke(&self, tokens: &[TokenDigest]) -> Result<(), InboxError> {
+        let started = Instant::now();
+        let tokens = tokens.to_vec();
+        let outcome = self.ask(|answer| Op::RevokeTokens { tokens, answer }).await;
+        self.measured(Operation::TokenRevoke, started, outcome)
+    }
+}
+
+impl EmbeddedStore {
+    async fn issue_token(
+        &self,
+        account: AccountId,
+        expires: Millis,
+    ) -> Result<IssuedToken, InboxError> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)
+            .map_err(|_| unavailable("the system has no random numbers"))?;
+        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
+        let digest = TokenDigest::of(&token);
+        self.ask(|answer| Op::IssueToken {
+            digest,
+            account,
+            expires,
+            answer,
+        })
+        .await?;
+        Ok(IssuedToken { token, expires })
+    }
+}

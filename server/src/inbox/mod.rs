@@ -1,0 +1,14 @@
+//! The inbox: the durable truth about every notice. This file is the contract; a back end implements it.
+//!
+//! Who implements [`Inbox`] also tells a [`CommitObserver`] what became true. The order of those events is part
+//! of the contract, since delivery builds on it.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod contract;
+pub mod embedded;
+
+pub use contract::{
+    CommitObserver, Committed, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Reader,
+    SessionKey, StageError, Staged, Unread, UnreadPage, Withdrawal,
+};

@@ -1,0 +1,88 @@
+//! What every [`SessionTokens`] must do, as tests that run on each back end. See the inbox's suite for how.
+
+use std::sync::Arc;
+
+use super::{SessionTokens, TokenDigest};
+use crate::inbox::Inbox;
+use crate::inbox::conformance::{Backend, Recorder, account};
+
+async fn open<B: Backend>(backend: &B) -> Arc<B::Store> {
+    backend.open(Arc::new(Recorder::default())).await
+}
+
+/// Also after a restart.
+pub async fn an_issued_token_resolves_until_it_expires<B: Backend>(backend: &B) {
+    let store = open(backend).await;
+    let expires = store.now() + 1000;
+    let issued = store.issue(&account("u1"), expires).await.expect("issued");
+    assert_eq!(issued.expires, expires);
+    backend.close(store).await;
+    let store = open(backend).await;
+    let digest = TokenDigest::of(&issued.token);
+    let grant = store.resolve(&digest).await.expect("read").expect("valid");
+    assert_eq!(
+        (grant.account, grant.expires),
+        (account("u1"), Some(expires))
+    );
+    backend.advance(999);
+    assert!(store.resolve(&digest).await.expect("read").is_some());
+    backend.advance(1);
+    assert_eq!(store.resolve(&digest).await, Ok(None));
+    backend.settle(&store).await;
+    assert_eq!(store.resolve(&digest).await, Ok(None));
+}
+
+/// Also after a restart, and only those that were named.
+pub async fn a_revoked_token_is_no_longer_valid<B: Backend>(backend: &B) {
+    let store = open(backend).await;
+    let expires = store.now() + 1000;
+    let mut digests = Vec::new();
+    for _ in 0..3 {
+        let issued = store.issue(&account("u1"), expires).await.expect("issued");
+        digests.push(TokenDigest::of(&issued.token));
+    }
+    store.revoke(&digests[..2]).await.expect("revoked");
+    store.revoke(&digests[..1]).await.expect("again is fine");
+    backend.close(store).await;
+    let store = open(backend).await;
+    for (digest, valid) in digests.iter().zip([false, false, true]) {
+        assert_eq!(store.resolve(digest).await.expect("read").is_some(), valid);
+    }
+}
+
+/// Unknown tokens give nothing; no two tokens are alike.
+pub async fn unknown_tokens_give_nothing_and_no_two_are_alike<B: Backend>(backend: &B) {
+    let store = open(backend).await;
+    assert_eq!(store.resolve(&TokenDigest::of("made up")).await, Ok(None));
+    let one = store
+        .issue(&account("u1"), store.now() + 1000)
+        .await
+        .expect("issued");
+    let other = store
+        .issue(&account("u1"), store.now() + 1000)
+        .await
+        .expect("issued");
+    assert_ne!(one.token, other.token);
+    assert_eq!(one.token.len(), 43, "256 bits as base64url");
+}
+
+/// Makes the suite's tests for the back end that an expression makes.
+#[macro_export]
+macro_rules! tokens_conformance {
+    ($backend:expr) => {
+        $crate::tokens_conformance! { @each $backend;
+            an_issued_token_resolves_until_it_expires
+            a_revoked_token_is_no_longer_valid
+            unknown_tokens_give_nothing_and_no_two_are_alike
+        }
+    };
+    (@each $backend:expr; $($case:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let backend = $backend;
+                $crate::tokens::conformance::$case(&backend).await;
+            }
+        )*
+    };
+}
