@@ -78,7 +78,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
 }
 
 /// Runs one scenario.
-pub(crate) fn alone<S: Args>(args: &Alone<S>, run: impl Fn(&S, &Lab) -> Result<Section>) -> Result<()> {
+pub(crate) fn alone<S: Args>(
+    args: &Alone<S>,
+    run: impl Fn(&S, &Lab) -> Result<Section>,
+) -> Result<()> {
     measure(&args.common, |lab, report| {
         report.add(run(&args.settings, lab)?);
         Ok(())
@@ -94,11 +97,14 @@ fn measure(args: &CommonArgs, run: impl FnOnce(&Lab, &mut Report) -> Result<()>)
     let text = report.to_string();
     stdout().write_all(text.as_bytes())?;
     if let Some(path) = &args.out {
-        std::fs::write(path, &text).with_context(|| format!("could not write {}", path.display()))?;
+        std::fs::write(path, &text)
+            .with_context(|| format!("could not write {}", path.display()))?;
     }
     outcome?;
     match report.problems().len() {
         0 => Ok(()),
-        count => bail!("{count} problems, marked in the report: its figures are not to be relied on"),
+        count => {
+            bail!("{count} problems, marked in the report: its figures are not to be relied on")
+        }
     }
 }

@@ -30,10 +30,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(Box<CompareArgs>),
+    /// Measure memory and CPU of idle connections.
     Idle(Alone<idle::IdleArgs>),
+    /// Measure the push lag under a steady load of single notices.
     Lag(Alone<lag::LagArgs>),
+    /// Measure notices a second and the CPU of each, staging flat out.
     Throughput(Alone<throughput::ThroughputArgs>),
+    /// Measure how many clients can connect at a high rate.
     Storm(Alone<storm::StormArgs>),
+    /// Measure whether the push lag grows with the number of connections.
     Many(Alone<many::ManyArgs>),
     Engines(engines::EnginesArgs),
     #[command(hide = true)]
@@ -54,5 +59,16 @@ fn main() -> Result<()> {
         Command::Engines(args) => engines::run(&args),
         Command::EnginesChild(args) => engines::run_child(&args),
         Command::Worker => worker::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_options_share_a_name_or_an_id() {
+        Cli::command().debug_assert();
     }
 }

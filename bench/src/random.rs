@@ -28,7 +28,10 @@ mod tests {
                 *bucket += 1;
             }
         }
-        assert!(buckets.iter().all(|count| (9_000..11_000).contains(count)), "{buckets:?}");
+        assert!(
+            buckets.iter().all(|count| (9_000..11_000).contains(count)),
+            "{buckets:?}"
+        );
     }
 
     #[test]

@@ -24,8 +24,14 @@ impl Report {
         let mut machine = Machine::describe().lines();
         machine.push(disk_line(lab.data_dir())?);
         machine.push(format!("{file_limit} open files a process at most"));
-        machine.push("load generator and server share the cores: take ratios, not absolutes".to_owned());
-        Ok(Self { machine, systems: lab.descriptions(), sections: Vec::new() })
+        machine.push(
+            "load generator and server share the cores: take ratios, not absolutes".to_owned(),
+        );
+        Ok(Self {
+            machine,
+            systems: lab.descriptions(),
+            sections: Vec::new(),
+        })
     }
 
     /// Adds a scenario's section.
@@ -35,14 +41,19 @@ impl Report {
 
     /// Everything that must not happen and did.
     pub(crate) fn problems(&self) -> Vec<&String> {
-        self.sections.iter().flat_map(|section| &section.problems).collect()
+        self.sections
+            .iter()
+            .flat_map(|section| &section.problems)
+            .collect()
     }
 }
 
 fn disk_line(folder: &Path) -> Result<String> {
     let Summary { p50_ms, p99_ms, .. } = measure_appends(folder, 4096, Duration::from_secs(2))?;
     let file_system = file_system(folder);
-    Ok(format!("data on {file_system}; append of 4 KiB and fdatasync: p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms"))
+    Ok(format!(
+        "data on {file_system}; append of 4 KiB and fdatasync: p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms"
+    ))
 }
 
 impl fmt::Display for Report {
@@ -52,7 +63,11 @@ impl fmt::Display for Report {
             writeln!(f, "- {line}")?;
         }
         for section in &self.sections {
-            writeln!(f, "\n## {}\n\n{}\n\n{}", section.title, section.explanation, section.table)?;
+            writeln!(
+                f,
+                "\n## {}\n\n{}\n\n{}",
+                section.title, section.explanation, section.table
+            )?;
             for note in &section.notes {
                 writeln!(f, "- {note}")?;
             }

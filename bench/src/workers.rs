@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,6 +16,9 @@ use crate::worker::protocol::{Command, Plan, Reply};
 
 /// Clients that one worker holds at most: below the usual limit of 20,000 files.
 const CLIENTS_PER_WORKER: usize = 9_500;
+
+/// How long a worker may take to end.
+const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// Loopback addresses for each worker to connect from; each has some 28,000 ports.
 const SOURCES_PER_WORKER: u8 = 3;
@@ -46,14 +50,23 @@ impl Outcome {
 
     /// An error that says why, if any client failed.
     pub(crate) fn ensure_no_failures(&self) -> Result<()> {
-        ensure!(self.failures.is_empty(), "{} clients failed: {}", self.failed(), self.reasons());
+        ensure!(
+            self.failures.is_empty(),
+            "{} clients failed: {}",
+            self.failed(),
+            self.reasons()
+        );
         Ok(())
     }
 
     /// The reasons of failures on one line.
     pub(crate) fn reasons(&self) -> String {
-        let reasons: Vec<String> =
-            self.failures.iter().take(5).map(|(reason, count)| format!("{count} x {reason}")).collect();
+        let reasons: Vec<String> = self
+            .failures
+            .iter()
+            .take(5)
+            .map(|(reason, count)| format!("{count} x {reason}"))
+            .collect();
         reasons.join("; ")
     }
 }
@@ -72,8 +85,16 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Starts as many workers as the clients need, `at_least` so many, all for one server.
-    pub(crate) fn start(server: &dyn Server, clients: Vec<Credential>, at_least: usize) -> Result<Self> {
-        let count = clients.len().div_ceil(CLIENTS_PER_WORKER).max(at_least).max(1);
+    pub(crate) fn start(
+        server: &dyn Server,
+        clients: Vec<Credential>,
+        at_least: usize,
+    ) -> Result<Self> {
+        let count = clients
+            .len()
+            .div_ceil(CLIENTS_PER_WORKER)
+            .max(at_least)
+            .max(1);
         let share = clients.len().div_ceil(count).max(1);
         let mut list = Vec::new();
         for (index, chunk) in clients.chunks(share).enumerate() {
@@ -94,8 +115,13 @@ impl Workers {
         let total: usize = self.list.iter().map(|worker| worker.clients).sum();
         self.command(|worker| {
             // Each worker holds its share of those that are to be online.
-            let clients = (worker.clients * clients).div_ceil(total.max(1)).min(worker.clients);
-            Command::Connect { clients, per_second: per_second / workers as f64 }
+            let clients = (worker.clients * clients)
+                .div_ceil(total.max(1))
+                .min(worker.clients);
+            Command::Connect {
+                clients,
+                per_second: per_second / workers as f64,
+            }
         })
     }
 
@@ -104,13 +130,26 @@ impl Workers {
         let workers = self.list.len();
         let per_second = per_second / workers as f64;
         let stagers = stagers.div_ceil(workers);
-        self.command(|_| Command::Lag { per_second, seconds, stagers })
+        self.command(|_| Command::Lag {
+            per_second,
+            seconds,
+            stagers,
+        })
     }
 
     /// Stages flat out.
-    pub(crate) fn throughput(&mut self, batch: usize, stagers: usize, seconds: f64) -> Result<Outcome> {
+    pub(crate) fn throughput(
+        &mut self,
+        batch: usize,
+        stagers: usize,
+        seconds: f64,
+    ) -> Result<Outcome> {
         let stagers = stagers.div_ceil(self.list.len());
-        self.command(|_| Command::Throughput { batch, stagers, seconds })
+        self.command(|_| Command::Throughput {
+            batch,
+            stagers,
+            seconds,
+        })
     }
 
     /// Asks who is still there.
@@ -138,7 +177,12 @@ impl Worker {
             .spawn()?;
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().context("a worker has no output")?);
-        let mut worker = Self { process, input, output, clients: plan.clients.len() };
+        let mut worker = Self {
+            process,
+            input,
+            output,
+            clients: plan.clients.len(),
+        };
         worker.send(&serde_json::to_string(plan)?)?;
         Ok(worker)
     }
@@ -150,19 +194,31 @@ impl Worker {
 
     fn reply(&mut self) -> Result<Reply> {
         let mut line = String::new();
-        self.output.read_line(&mut line).context("could not read a worker's answer")?;
-        ensure!(!line.is_empty(), "a worker process ended: see its message above");
+        self.output
+            .read_line(&mut line)
+            .context("could not read a worker's answer")?;
+        ensure!(
+            !line.is_empty(),
+            "a worker process ended: see its message above"
+        );
         serde_json::from_str(&line).context("a worker's answer can't be understood")
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The end of its input ends a worker; if that fails it is killed.
+        // The end of its input ends a worker.
         self.input = None;
-        if self.process.wait().is_err() {
-            let _ = self.process.kill();
+        let end = Instant::now() + STOP_TIME;
+        while Instant::now() < end {
+            if matches!(self.process.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+        // It is of no use any more; that it is dead already is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -170,7 +226,9 @@ impl Drop for Worker {
 fn sources(worker: usize) -> Vec<Ipv4Addr> {
     let worker = u8::try_from(worker % 64).unwrap_or(0);
     let first = 2 + worker * SOURCES_PER_WORKER;
-    (first..first + SOURCES_PER_WORKER).map(|last| Ipv4Addr::new(127, 0, 0, last)).collect()
+    (first..first + SOURCES_PER_WORKER)
+        .map(|last| Ipv4Addr::new(127, 0, 0, last))
+        .collect()
 }
 
 fn sum(replies: &[Reply]) -> Result<Outcome> {
@@ -191,7 +249,10 @@ fn sum(replies: &[Reply]) -> Result<Outcome> {
         latencies: latencies.summary(),
         staging: staging.summary(),
         tally,
-        seconds: replies.iter().map(|reply| reply.seconds).fold(0.0, f64::max),
+        seconds: replies
+            .iter()
+            .map(|reply| reply.seconds)
+            .fold(0.0, f64::max),
         worker_cpu_seconds: replies.iter().map(|reply| reply.worker_cpu_seconds).sum(),
     })
 }
@@ -216,7 +277,10 @@ mod tests {
             ..Reply::default()
         };
         let outcome = sum(&[reply(3, 1.0), reply(4, 2.5)])?;
-        assert_eq!((outcome.online, outcome.failed(), outcome.seconds), (7, 4, 2.5));
+        assert_eq!(
+            (outcome.online, outcome.failed(), outcome.seconds),
+            (7, 4, 2.5)
+        );
         assert!(outcome.ensure_no_failures().is_err());
         assert_eq!(outcome.reasons(), "4 x refused");
         Ok(())

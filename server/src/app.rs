@@ -1,13 +1,15 @@
 //! Puts the server together: the one place that names concrete back ends. Starting, running, ending.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::Clock;
 use crate::config::{ApiKeys, Config};
@@ -20,12 +22,20 @@ use crate::inbox::Inbox as _;
 use crate::inbox::embedded::{EmbeddedStore, OpenError, Operation, Options, StoreMetrics};
 use crate::metrics::Metrics;
 
-/// Plain HTTP connections at a time on the public listener: back ends' kept connections, and handshakes.
-const HTTP_CONNECTIONS: usize = 8192;
+/// Plain HTTP connections at a time on the public listener (back ends' kept connections, and handshakes): at least,
+/// and at most.
+const LEAST_HTTP: usize = 256;
+const MOST_HTTP: usize = 8192;
 /// The same on the admin listener.
-const ADMIN_CONNECTIONS: usize = 256;
-/// File descriptors for everything else: the store's files, listeners, the runtime.
-const OTHER_FILES: u64 = 512;
+const ADMIN_CONNECTIONS: usize = 64;
+/// File descriptors for everything else: the admin listener, the store's files, the runtime.
+const OTHER_FILES: usize = 256;
+
+/// Tasks that never end by themselves: the heart and the rates.
+const ENDLESS_TASKS: usize = 2;
+
+/// At the end: for HTTP calls under way to be answered.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// At the end: for close frames to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -56,6 +66,19 @@ pub enum StartError {
     Setup(String),
 }
 
+/// Why a running server ended other than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Signals can't be heard.
+    #[error("the system refuses signals: {0}")]
+    Signals(io::Error),
+    /// A part that should run for ever did not.
+    #[error(
+        "{0} ended by itself; this is a mistake of the server: the log says more, and starting it again helps"
+    )]
+    PartEnded(&'static str),
+}
+
 /// A running server.
 pub struct App {
     services: Arc<Services>,
@@ -63,7 +86,9 @@ pub struct App {
     demo: Option<Demo>,
     public: SocketAddr,
     admin: SocketAddr,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<&'static str>,
+    /// Turns true when the listeners shall let their connections end.
+    stop: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for App {
@@ -82,7 +107,8 @@ impl App {
     /// When the store or an address can't be had; nothing is left behind then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let mut config = config;
-        config.limits.sessions = fit_to_open_files(config.limits.sessions);
+        let budget = FileBudget::of(config.limits.sessions);
+        config.limits.sessions = budget.sessions;
         let config = Arc::new(config);
         let clock = Clock::System;
         let metrics = Arc::new(new_metrics()?);
@@ -112,7 +138,7 @@ impl App {
             api_keys: api_keys(&config, demo.as_ref()),
             config: Arc::clone(&config),
         }));
-        let public = bind("listen", config.listen, HTTP_CONNECTIONS, &config)?;
+        let public = bind("listen", config.listen, budget.http, &config)?;
         let admin = bind(
             "admin_listen",
             config.admin_listen,
@@ -125,12 +151,19 @@ impl App {
                 .map_err(|error| StartError::Setup(error.to_string()))
         };
         let (public_address, admin_address) = (address(&public)?, address(&admin)?);
+        let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Heart::new(Arc::clone(&services.registry), heart_pace(&config), clock).run());
-        tasks.spawn(forget_idle_rates(Arc::clone(&services)));
-        tasks.spawn(public.serve(public_routes(&services)));
+        let heart = Heart::new(Arc::clone(&services.registry), heart_pace(&config), clock);
+        tasks.spawn(named("the heart", heart.run()));
+        tasks.spawn(named("the rates", forget_idle_rates(Arc::clone(&services))));
+        let routes = public_routes(&services);
+        tasks.spawn(named(
+            "the public listener",
+            public.serve(routes, stopped.clone()),
+        ));
         // Last: it answers the readiness probe.
-        tasks.spawn(admin.serve(admin_routes(&services)));
+        let routes = admin_routes(&services);
+        tasks.spawn(named("the admin listener", admin.serve(routes, stopped)));
         tracing::info!(
             listen = %public_address,
             admin = %admin_address,
@@ -147,6 +180,7 @@ impl App {
             public: public_address,
             admin: admin_address,
             tasks,
+            stop,
         })
     }
 
@@ -172,15 +206,21 @@ impl App {
     }
 
     /// Runs until SIGTERM or SIGINT, drains, and ends. A second signal ends the drain at once.
-    pub async fn run_until_signalled(self) {
-        let mut signals = match Signals::new() {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!(%error, "signals can't be heard: the server ends");
-                return self.end().await;
+    ///
+    /// # Errors
+    /// When a part of the server ended by itself, which is a mistake in it: what is under way is stored, the rest
+    /// is closed, and whoever watches the process should start it again.
+    pub async fn run_until_signalled(mut self) -> Result<(), RunError> {
+        let mut signals = Signals::new().map_err(RunError::Signals)?;
+        tokio::select! {
+            () = signals.next() => {}
+            ended = self.tasks.join_next() => {
+                let part = ended.and_then(Result::ok).unwrap_or("a task");
+                tracing::error!(part, "ended by itself: the server ends");
+                self.end().await;
+                return Err(RunError::PartEnded(part));
             }
-        };
-        signals.next().await;
+        }
         let config = &self.services.config;
         let deadline = Instant::now() + config.drain.window + config.drain.margin;
         self.services.drain.start_for_good(DrainPace {
@@ -191,6 +231,7 @@ impl App {
             () = signals.next() => tracing::info!("a second signal: the drain is cut short"),
         }
         self.end().await;
+        Ok(())
     }
 
     /// Waits until no session is left, or for the deadline.
@@ -213,6 +254,12 @@ impl App {
             let deadline = Instant::now() + FAREWELL;
             let _all_gone_or_deadline = timeout_at(deadline, self.emptied(deadline)).await;
         }
+        // Calls under way are answered; connections kept open without one are closed.
+        self.stop.send_replace(true);
+        let listeners_ended = async {
+            while self.tasks.len() > ENDLESS_TASKS && self.tasks.join_next().await.is_some() {}
+        };
+        let _in_time = timeout(LAST_CALLS, listeners_ended).await;
         self.tasks.shutdown().await;
         self.store.close().await;
         tracing::info!("ended");
@@ -296,6 +343,7 @@ impl StoreMetrics for MeteredStore {
 /// On loopback and without a key, a person is trying it.
 async fn prepare_demo(config: &Config, store: &EmbeddedStore) -> Result<Option<Demo>, StartError> {
     if !config.auth.api_keys.is_empty() || config.listens_publicly() {
+        Demo::retire(&config.data_dir, store).await?;
         return Ok(None);
     }
     Ok(Some(
@@ -327,13 +375,41 @@ fn bind(
     })
 }
 
-/// As many sessions as the process may have sockets for: each needs a file descriptor. Raises the soft limit to the
-/// hard one first.
-fn fit_to_open_files(sessions: usize) -> usize {
+/// How the process's file descriptors are shared out: each socket needs one.
+struct FileBudget {
+    sessions: usize,
+    /// Plain HTTP connections at a time on the public listener.
+    http: usize,
+}
+
+impl FileBudget {
+    /// As many sessions as asked for, if the limit on open files allows; HTTP gets what is left, within bounds.
+    /// Raises the soft limit to the hard one first.
+    fn of(sessions: usize) -> Self {
+        let files = usize::try_from(open_files()).unwrap_or(usize::MAX);
+        let fit = files.saturating_sub(OTHER_FILES + LEAST_HTTP).max(1);
+        if fit < sessions {
+            tracing::warn!(
+                files,
+                asked = sessions,
+                capacity = fit,
+                "the limit on open files allows fewer sessions than limits.sessions"
+            );
+        }
+        let sessions = sessions.min(fit);
+        let left = files.saturating_sub(sessions + OTHER_FILES);
+        Self {
+            sessions,
+            http: left.clamp(LEAST_HTTP, MOST_HTTP),
+        }
+    }
+}
+
+fn open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let Some(maximum) = limit.maximum else {
-        return sessions;
+        return u64::MAX;
     };
     let raised = setrlimit(
         Resource::Nofile,
@@ -342,23 +418,17 @@ fn fit_to_open_files(sessions: usize) -> usize {
             maximum: Some(maximum),
         },
     );
-    let files = if raised.is_ok() {
+    if raised.is_ok() {
         maximum
     } else {
         limit.current.unwrap_or(maximum)
-    };
-    let fit = usize::try_from(files.saturating_sub(OTHER_FILES))
-        .unwrap_or(usize::MAX)
-        .max(1);
-    if fit < sessions {
-        tracing::warn!(
-            files,
-            asked = sessions,
-            capacity = fit,
-            "the open files limit allows fewer sessions than limits.sessions"
-        );
     }
-    sessions.min(fit)
+}
+
+/// A part of the server with its name, for when it ends by itself.
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
 }
 
 /// Rates are kept for each account that sends: those of accounts that have been still are forgotten.

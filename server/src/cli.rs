@@ -93,10 +93,6 @@ pub fn main() -> ExitCode {
     let loaded = match config::load(cli.settings.overrides(), std::env::vars_os()) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            errors
-                .warnings()
-                .iter()
-                .for_each(|warning| eprintln!("warning: {warning}"));
             eprintln!("notice-server: the configuration can't be used.\n{errors}");
             return ExitCode::from(2);
         }
@@ -133,8 +129,8 @@ fn run(loaded: Loaded) -> ExitCode {
     let outcome = runtime.block_on(async {
         let app = app::App::start(loaded.config).await?;
         print!("{}", app.greeting());
-        app.run_until_signalled().await;
-        Ok::<_, app::StartError>(())
+        app.run_until_signalled().await?;
+        Ok::<_, Box<dyn std::error::Error>>(())
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

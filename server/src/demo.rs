@@ -76,6 +76,25 @@ impl Demo {
         Ok(made)
     }
 
+    /// Ends the demo of a folder that is used in earnest now: its sessions would let anyone in who saw the links.
+    pub(crate) async fn retire(folder: &Path, tokens: &dyn SessionTokens) -> Result<(), DemoError> {
+        let path = folder.join(FILE);
+        let failed = |source| DemoError::File {
+            file: path.display().to_string(),
+            source,
+        };
+        let Some(kept) = read(&path).map_err(failed)? else {
+            return Ok(());
+        };
+        let digests: Vec<_> = kept
+            .tokens
+            .iter()
+            .map(|token| TokenDigest::of(token))
+            .collect();
+        tokens.revoke(&digests).await?;
+        fs::remove_file(&path).map_err(failed)
+    }
+
     async fn still_works(&self, tokens: &dyn SessionTokens) -> Result<bool, InboxError> {
         for token in &self.tokens {
             if tokens.resolve(&TokenDigest::of(token)).await?.is_none() {

@@ -12,6 +12,9 @@ pub mod config;
 pub mod delivery;
 mod demo;
 pub mod domain;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod inbox;
 pub mod metrics;

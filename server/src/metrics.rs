@@ -81,6 +81,20 @@ impl RefusalReason {
     }
 }
 
+const SOURCES: [Source; 2] = [Source::Service, Source::Client];
+
+/// By [`Transport`] and [`PushPath`], looked up once: they are counted for every notice.
+#[derive(Debug)]
+struct PushedCounters([[IntCounter; 2]; Transport::ALL.len()]);
+
+impl PushedCounters {
+    fn new(counters: &IntCounterVec) -> Self {
+        Self(Transport::ALL.map(|transport| {
+            PushPath::ALL.map(|path| counters.with_label_values(&[transport.name(), path.name()]))
+        }))
+    }
+}
+
 fn source_name(source: Source) -> &'static str {
     match source {
         Source::Service => "service",
@@ -95,10 +109,12 @@ pub struct Metrics {
     online_sessions: IntGaugeVec,
     /// Set when scraped.
     pub online_accounts: IntGauge,
-    push_lag: HistogramVec,
+    /// By [`PushPath`].
+    push_lag: [Histogram; 2],
     read_lag: Histogram,
-    staged: IntCounterVec,
-    pushed: IntCounterVec,
+    /// By [`Source`].
+    staged: [IntCounter; 2],
+    pushed: PushedCounters,
     read: IntCounter,
     expired: IntCounter,
     recalled: IntCounter,
@@ -142,17 +158,24 @@ impl Metrics {
 
     fn build(registry: Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(&registry);
+        let push_lag = make.histograms(
+            "push_lag_seconds",
+            "From staged to taken by the transport, on the store's clock",
+            &["path"],
+        )?;
+        let staged = make.counters("staged_total", "Notices staged", &["source"])?;
+        let pushed = make.counters(
+            "pushed_total",
+            "Notices taken by a transport",
+            &["transport", "path"],
+        )?;
         let metrics = Self {
             online_sessions: make.gauges("online_sessions", "Sessions online on this node", &["transport"])?,
             online_accounts: make.gauge("online_accounts", "Accounts with a session on this node")?,
-            push_lag: make.histograms(
-                "push_lag_seconds",
-                "From staged to taken by the transport, on the store's clock",
-                &["path"],
-            )?,
+            push_lag: PushPath::ALL.map(|path| push_lag.with_label_values(&[path.name()])),
             read_lag: make.histogram("read_lag_seconds", "From staged to read, on the store's clock")?,
-            staged: make.counters("staged_total", "Notices staged", &["source"])?,
-            pushed: make.counters("pushed_total", "Notices taken by a transport", &["transport", "path"])?,
+            staged: SOURCES.map(|source| staged.with_label_values(&[source_name(source)])),
+            pushed: PushedCounters::new(&pushed),
             read: make.counter("read_total", "Notices read")?,
             expired: make.counter("expired_total", "Notices that expired unread")?,
             recalled: make.counter("recalled_total", "Notices taken back")?,
@@ -189,13 +212,6 @@ impl Metrics {
         for transport in Transport::ALL.map(Transport::name) {
             self.online_sessions.with_label_values(&[transport]);
             self.opened.with_label_values(&[transport]);
-            for path in PushPath::ALL.map(PushPath::name) {
-                self.pushed.with_label_values(&[transport, path]);
-                self.push_lag.with_label_values(&[path]);
-            }
-        }
-        for source in [Source::Service, Source::Client].map(source_name) {
-            self.staged.with_label_values(&[source]);
         }
         for reason in CloseReason::ALL.map(CloseReason::name) {
             self.closed.with_label_values(&[reason]);
@@ -239,7 +255,7 @@ impl Metrics {
 
     /// A notice was staged.
     pub fn staged(&self, source: Source) {
-        self.staged.with_label_values(&[source_name(source)]).inc();
+        self.staged[source as usize].inc();
     }
 
     /// A staging call repeated an earlier one.
@@ -253,13 +269,9 @@ impl Metrics {
     }
 
     /// A transport took a notice `lag` after it was staged.
-    pub fn pushed(&self, transport: Transport, path: PushPath, lag: Millis) {
-        self.pushed
-            .with_label_values(&[transport.name(), path.name()])
-            .inc();
-        self.push_lag
-            .with_label_values(&[path.name()])
-            .observe(seconds(lag));
+    pub fn pushed(&self, transport: Transport, path: PushPath, lag: Duration) {
+        self.pushed.0[transport as usize][path as usize].inc();
+        self.push_lag[path as usize].observe(lag.as_secs_f64());
     }
 
     /// Notices were read at `at`.

@@ -18,7 +18,9 @@ pub(crate) struct Centrifugo {
 impl Centrifugo {
     /// With the key of the HTTP API.
     pub(crate) fn new(key: &str) -> Self {
-        Self { key: key.to_owned() }
+        Self {
+            key: key.to_owned(),
+        }
     }
 }
 
@@ -28,7 +30,10 @@ impl Dialect for Centrifugo {
     }
 
     fn hello(&self, client: &Credential) -> Option<String> {
-        Some(format!("{{\"id\":1,\"connect\":{{\"token\":\"{}\"}}}}", client.token))
+        Some(format!(
+            "{{\"id\":1,\"connect\":{{\"token\":\"{}\"}}}}",
+            client.token
+        ))
     }
 
     fn online_by_upgrade(&self) -> bool {
@@ -40,7 +45,11 @@ impl Dialect for Centrifugo {
             Inbound::Ping
         } else if line.starts_with(b"{\"push\":") {
             let is_message = memmem::find(line, b"\"pub\":").is_some();
-            if is_message { Inbound::Message { id: None } } else { Inbound::Other }
+            if is_message {
+                Inbound::Message { id: None }
+            } else {
+                Inbound::Other
+            }
         } else if memmem::find(line, b"\"error\":").is_some() {
             Inbound::Refusal
         } else if memmem::find(line, b"\"connect\":").is_some() {
@@ -58,7 +67,13 @@ impl Dialect for Centrifugo {
         // There is no acknowledgement: its messages never carry an id.
     }
 
-    fn stage(&self, server: SocketAddr, messages: &[Outgoing<'_>], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    fn stage(
+        &self,
+        server: SocketAddr,
+        messages: &[Outgoing<'_>],
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
         scratch.clear();
         if let &[message] = messages {
             write_publish(scratch, message);
@@ -102,20 +117,34 @@ mod tests {
         let dialect = Centrifugo::new("key");
         let classify = |line: &'static str| dialect.classify(line.as_bytes());
         assert_eq!(classify("{}"), Inbound::Ping);
-        assert_eq!(classify(r#"{"id":1,"connect":{"client":"c"}}"#), Inbound::Welcome);
-        assert_eq!(classify(r#"{"id":1,"error":{"code":101}}"#), Inbound::Refusal);
+        assert_eq!(
+            classify(r#"{"id":1,"connect":{"client":"c"}}"#),
+            Inbound::Welcome
+        );
+        assert_eq!(
+            classify(r#"{"id":1,"error":{"code":101}}"#),
+            Inbound::Refusal
+        );
         let message = r#"{"push":{"channel":"user:u1","pub":{"data":{"message":"m"},"offset":1}}}"#;
         assert_eq!(classify(message), Inbound::Message { id: None });
-        assert_eq!(classify(r#"{"push":{"channel":"user:u1","join":{}}}"#), Inbound::Other);
+        assert_eq!(
+            classify(r#"{"push":{"channel":"user:u1","join":{}}}"#),
+            Inbound::Other
+        );
     }
 
     #[test]
     fn a_batch_publishes_to_each_accounts_channel() {
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
-        let messages = ["u1", "u2"].map(|account| Outgoing { account, text: "hi" });
+        let messages = ["u1", "u2"].map(|account| Outgoing {
+            account,
+            text: "hi",
+        });
         Centrifugo::new("key").stage(SERVER, &messages, &mut scratch, &mut out);
         let parsed: serde_json::Value = serde_json::from_slice(&scratch).unwrap_or_default();
-        let second = parsed.pointer("/commands/1/publish/channel").and_then(|v| v.as_str());
+        let second = parsed
+            .pointer("/commands/1/publish/channel")
+            .and_then(|v| v.as_str());
         assert_eq!(second, Some("user:u2"));
         assert!(out.starts_with(b"POST /api/batch HTTP/1.1\r\n"));
     }

@@ -67,7 +67,13 @@ pub(crate) trait Dialect {
 
     /// Appends the HTTP request that stages messages to distinct accounts: one singly, more as
     /// a batch. `scratch` is space for the body.
-    fn stage(&self, server: SocketAddr, messages: &[Outgoing<'_>], scratch: &mut Vec<u8>, out: &mut Vec<u8>);
+    fn stage(
+        &self,
+        server: SocketAddr,
+        messages: &[Outgoing<'_>],
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    );
 
     /// Whether the answer to [`Self::stage`] says that all were taken.
     fn is_accepted(&self, status: u16, body: &[u8]) -> bool;

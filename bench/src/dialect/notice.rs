@@ -32,7 +32,11 @@ impl Notice {
     }
 
     fn new(key: &str, acknowledges: bool) -> Self {
-        Self { key: key.to_owned(), acknowledges, find_id: Finder::new(b"\"id\":\"") }
+        Self {
+            key: key.to_owned(),
+            acknowledges,
+            find_id: Finder::new(b"\"id\":\""),
+        }
     }
 
     /// Where the notice's id is, which no bench notice escapes.
@@ -66,7 +70,11 @@ impl Dialect for Notice {
     fn classify(&self, line: &[u8]) -> Inbound {
         if !self.acknowledges {
             let refused = memmem::find(line, b"\"success\":false").is_some();
-            return if refused { Inbound::Refusal } else { Inbound::Message { id: None } };
+            return if refused {
+                Inbound::Refusal
+            } else {
+                Inbound::Message { id: None }
+            };
         }
         match line.strip_prefix(b"{\"type\":\"") {
             Some(rest) if rest.starts_with(b"notice\"") => Inbound::Message { id: self.id(line) },
@@ -90,7 +98,13 @@ impl Dialect for Notice {
         out.extend_from_slice(b"]}");
     }
 
-    fn stage(&self, server: SocketAddr, messages: &[Outgoing<'_>], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    fn stage(
+        &self,
+        server: SocketAddr,
+        messages: &[Outgoing<'_>],
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
         scratch.clear();
         for (index, message) in messages.iter().enumerate() {
             let opening = match (messages.len(), index) {
@@ -124,7 +138,10 @@ mod tests {
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
     fn client() -> Credential {
-        Credential { account: "u1".to_owned(), token: "secret".to_owned() }
+        Credential {
+            account: "u1".to_owned(),
+            token: "secret".to_owned(),
+        }
     }
 
     #[test]
@@ -132,8 +149,14 @@ mod tests {
         let mut out = Vec::new();
         Notice::v1("key").upgrade(SERVER, &client(), &mut out);
         let text = String::from_utf8_lossy(&out).into_owned();
-        assert!(text.starts_with("GET /notice/ws/socket HTTP/1.1\r\n"), "{text}");
-        assert!(text.contains("\r\nSec-WebSocket-Protocol: notice.v1, token.c2VjcmV0\r\n"), "{text}");
+        assert!(
+            text.starts_with("GET /notice/ws/socket HTTP/1.1\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\r\nSec-WebSocket-Protocol: notice.v1, token.c2VjcmV0\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with("\r\n\r\n"), "{text}");
     }
 
@@ -147,12 +170,14 @@ mod tests {
     #[test]
     fn the_id_acknowledged_is_the_notices() {
         let dialect = Notice::v1("key");
-        let line = br#"{"type":"notice","notice":{"id":"n7","senderId":"s","message":"m"}}"#;
-        assert_eq!(dialect.classify(line), Inbound::Message { id: Some(34..36) });
-        assert_eq!(&line[34..36], b"n7");
-        let later = br#"{"type":"notice","notice":{"receiverId":"r","senderId":"s","id":"n8"}}"#;
-        assert_eq!(dialect.classify(later), Inbound::Message { id: Some(66..68) });
-        assert_eq!(&later[66..68], b"n8");
+        let id = |line: &'static str| match dialect.classify(line.as_bytes()) {
+            Inbound::Message { id: Some(at) } => line.get(at),
+            _ => None,
+        };
+        let first = r#"{"type":"notice","notice":{"id":"n7","senderId":"s","message":"m"}}"#;
+        assert_eq!(id(first), Some("n7"));
+        let last = r#"{"type":"notice","notice":{"receiverId":"r","senderId":"s","id":"n8"}}"#;
+        assert_eq!(id(last), Some("n8"));
         let mut out = Vec::new();
         dialect.acknowledge(&mut [&b"n7"[..], b"n8"].into_iter(), &mut out);
         assert_eq!(out, br#"{"type":"ack","ids":["n7","n8"]}"#);
@@ -161,20 +186,41 @@ mod tests {
     #[test]
     fn other_frames_are_told_apart() {
         let dialect = Notice::v1("key");
-        assert_eq!(dialect.classify(br#"{"type":"welcome","session":"1"}"#), Inbound::Welcome);
-        assert_eq!(dialect.classify(br#"{"type":"error","code":"X"}"#), Inbound::Refusal);
-        assert_eq!(dialect.classify(br#"{"type":"read","ids":["n7"]}"#), Inbound::Other);
+        assert_eq!(
+            dialect.classify(br#"{"type":"welcome","session":"1"}"#),
+            Inbound::Welcome
+        );
+        assert_eq!(
+            dialect.classify(br#"{"type":"error","code":"X"}"#),
+            Inbound::Refusal
+        );
+        assert_eq!(
+            dialect.classify(br#"{"type":"read","ids":["n7"]}"#),
+            Inbound::Other
+        );
         let legacy = Notice::legacy("key");
-        assert_eq!(legacy.classify(br#"{"id":"n7","message":"m"}"#), Inbound::Message { id: None });
-        assert_eq!(legacy.classify(br#"{"success":false,"code":"C"}"#), Inbound::Refusal);
+        assert_eq!(
+            legacy.classify(br#"{"id":"n7","message":"m"}"#),
+            Inbound::Message { id: None }
+        );
+        assert_eq!(
+            legacy.classify(br#"{"success":false,"code":"C"}"#),
+            Inbound::Refusal
+        );
     }
 
     #[test]
     fn one_message_is_an_object_and_more_are_an_array() {
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
-        let message = Outgoing { account: "u1", text: "hi" };
+        let message = Outgoing {
+            account: "u1",
+            text: "hi",
+        };
         Notice::v1("key").stage(SERVER, &[message], &mut scratch, &mut out);
-        assert_eq!(scratch, br#"{"receiverId":"u1","senderId":"bench","message":"hi"}"#);
+        assert_eq!(
+            scratch,
+            br#"{"receiverId":"u1","senderId":"bench","message":"hi"}"#
+        );
         Notice::v1("key").stage(SERVER, &[message, message], &mut scratch, &mut out);
         let parsed: serde_json::Value = serde_json::from_slice(&scratch).unwrap_or_default();
         assert_eq!(parsed.as_array().map(Vec::len), Some(2));

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Engine, Presence, Store};
 use super::workload::{self, HOT_ACCOUNT, HOT_UNREAD};
+use crate::measure::disk;
 use crate::measure::process::{own_cpu_time, peak_resident_bytes, resident_bytes};
 use crate::measure::stats::{Latencies, Summary};
-use crate::measure::disk;
 
 /// Groups of this many notices fill a database.
 const FILL_GROUP: u64 = 1000;
@@ -63,7 +63,12 @@ pub(crate) struct Verified {
 }
 
 /// Commits groups of one size to an empty database for a while.
-pub(crate) fn commit_for(engine: Engine, folder: &Path, group: u64, time: Duration) -> Result<CommitCost> {
+pub(crate) fn commit_for(
+    engine: Engine,
+    folder: &Path,
+    group: u64,
+    time: Duration,
+) -> Result<CommitCost> {
     let store = engine.open(folder)?;
     let end = Instant::now() + time;
     write_groups(store.as_ref(), 0, group, |_| Ok(Instant::now() < end))
@@ -73,7 +78,9 @@ pub(crate) fn commit_for(engine: Engine, folder: &Path, group: u64, time: Durati
 pub(crate) fn fill(engine: Engine, folder: &Path, notices: u64) -> Result<Filled> {
     let store = engine.open(folder)?;
     store.commit(&workload::hot_account_group())?;
-    let cost = write_groups(store.as_ref(), 0, FILL_GROUP, |written| Ok(written < notices))?;
+    let cost = write_groups(store.as_ref(), 0, FILL_GROUP, |written| {
+        Ok(written < notices)
+    })?;
     let pid = std::process::id();
     Ok(Filled {
         cost,
@@ -102,8 +109,16 @@ pub(crate) fn verify(engine: Engine, folder: &Path, answered: u64) -> Result<Ver
     let open_ms = start.elapsed().as_secs_f64() * 1e3;
     let resident_bytes = resident_bytes(std::process::id())?;
     let unread = store.count_unread(HOT_ACCOUNT)?;
-    ensure!(unread == HOT_UNREAD, "{unread} unread notices of {HOT_UNREAD} were left");
-    Ok(Verified { open_ms, resident_bytes, answered, wrong: count_wrong(store.as_ref(), answered)? })
+    ensure!(
+        unread == HOT_UNREAD,
+        "{unread} unread notices of {HOT_UNREAD} were left"
+    );
+    Ok(Verified {
+        open_ms,
+        resident_bytes,
+        answered,
+        wrong: count_wrong(store.as_ref(), answered)?,
+    })
 }
 
 /// Commits groups, each with the marks of the one before it, while `go_on` of the number of
@@ -142,7 +157,10 @@ fn read_prefix(store: &dyn Store) -> Result<Summary> {
         let start = Instant::now();
         let unread = store.count_unread(HOT_ACCOUNT)?;
         latencies.record(start.elapsed());
-        ensure!(unread == HOT_UNREAD, "{unread} unread notices of {HOT_UNREAD} were read");
+        ensure!(
+            unread == HOT_UNREAD,
+            "{unread} unread notices of {HOT_UNREAD} were read"
+        );
     }
     Ok(latencies.summary())
 }
@@ -153,8 +171,16 @@ fn count_wrong(store: &dyn Store, answered: u64) -> Result<u64> {
     let mut wrong = 0;
     for sequence in 0..answered {
         let found = store.presence(&workload::key(sequence))?;
-        let read = Presence { record: true, unread: false, mark: true };
-        let right = if sequence < marked { found == read } else { found.record };
+        let read = Presence {
+            record: true,
+            unread: false,
+            mark: true,
+        };
+        let right = if sequence < marked {
+            found == read
+        } else {
+            found.record
+        };
         wrong += u64::from(!right);
     }
     Ok(wrong)

@@ -27,7 +27,9 @@ impl FjallStore {
         // The batch's own durability syncs; without this each batch would be flushed twice.
         let mut builder = Database::builder(folder).manual_journal_persist(true);
         if small {
-            builder = builder.max_journaling_size(SMALL_JOURNAL).cache_size(SMALL_CACHE);
+            builder = builder
+                .max_journaling_size(SMALL_JOURNAL)
+                .cache_size(SMALL_CACHE);
         }
         let database = builder.open()?;
         let options = || match KeyspaceCreateOptions::default() {
@@ -35,14 +37,23 @@ impl FjallStore {
             options => options,
         };
         let keyspace = |name| database.keyspace(name, options);
-        let (records, unread, marks) = (keyspace("record")?, keyspace("unread")?, keyspace("mark")?);
-        Ok(Self { database, records, unread, marks })
+        let (records, unread, marks) =
+            (keyspace("record")?, keyspace("unread")?, keyspace("mark")?);
+        Ok(Self {
+            database,
+            records,
+            unread,
+            marks,
+        })
     }
 }
 
 impl Store for FjallStore {
     fn commit(&self, group: &Group) -> Result<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         for (key, value) in &group.records {
             batch.insert(&self.records, *key, *value);
         }
@@ -69,7 +80,10 @@ impl Store for FjallStore {
 
     fn presence(&self, key: &Key) -> Result<Presence> {
         Ok(Presence {
-            record: self.records.get(key)?.is_some_and(|value| value.len() == 150),
+            record: self
+                .records
+                .get(key)?
+                .is_some_and(|value| value.len() == 150),
             unread: self.unread.contains_key(key)?,
             mark: self.marks.contains_key(key)?,
         })

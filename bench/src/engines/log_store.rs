@@ -17,7 +17,10 @@ pub(crate) struct LogStore {
 
 impl LogStore {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("log"))?;
         Ok(Self { file })
     }
 }

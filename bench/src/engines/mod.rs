@@ -74,14 +74,18 @@ enum Phase {
 
 /// Runs the comparison and prints its report.
 pub(crate) fn run(args: &EnginesArgs) -> Result<()> {
-    ensure!(!args.groups.contains(&0), "a group of 0 notices can't be committed: use 1 or more");
+    ensure!(
+        !args.groups.contains(&0),
+        "a group of 0 notices can't be committed: use 1 or more"
+    );
     ensure!(args.notices >= 1000, "--notices must be 1000 or more");
     std::fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("could not make {}", args.data_dir.display()))?;
     let report = compare(args)?.to_string();
     stdout().write_all(report.as_bytes())?;
     if let Some(path) = &args.out {
-        std::fs::write(path, &report).with_context(|| format!("could not write {}", path.display()))?;
+        std::fs::write(path, &report)
+            .with_context(|| format!("could not write {}", path.display()))?;
     }
     Ok(())
 }
@@ -90,13 +94,18 @@ pub(crate) fn run(args: &EnginesArgs) -> Result<()> {
 pub(crate) fn run_child(args: &ChildArgs) -> Result<()> {
     let (engine, folder) = (args.engine, args.folder.as_path());
     let line = match args.phase {
-        Phase::Commit { group, milliseconds } => {
+        Phase::Commit {
+            group,
+            milliseconds,
+        } => {
             let time = Duration::from_millis(milliseconds);
             serde_json::to_string(&child::commit_for(engine, folder, group, time)?)?
         }
         Phase::Fill { notices } => serde_json::to_string(&child::fill(engine, folder, notices)?)?,
         Phase::WriteUntilKilled { from } => return child::write_until_killed(engine, folder, from),
-        Phase::Verify { answered } => serde_json::to_string(&child::verify(engine, folder, answered)?)?,
+        Phase::Verify { answered } => {
+            serde_json::to_string(&child::verify(engine, folder, answered)?)?
+        }
     };
     writeln!(stdout(), "{line}")?;
     Ok(())
@@ -111,7 +120,11 @@ fn compare(args: &EnginesArgs) -> Result<Report> {
     for repetition in 0..args.repetitions {
         for &group in &args.groups {
             for &engine in &args.engines {
-                crate::progress!("repetition {}: {} in groups of {group}", repetition + 1, engine.name());
+                crate::progress!(
+                    "repetition {}: {} in groups of {group}",
+                    repetition + 1,
+                    engine.name()
+                );
                 let cost = Child::new(engine, &args.data_dir)?.commit(group, args.seconds)?;
                 report.add_commits(engine, group, cost);
             }
@@ -131,11 +144,16 @@ fn fill_and_crash(args: &EnginesArgs, engine: Engine, report: &mut Report) -> Re
     report.filled.push((engine, filled));
     for kill in 0..args.kills {
         crate::progress!("{}: kill {} of {}", engine.name(), kill + 1, args.kills);
-        answered = child.write_and_kill(answered, Duration::from_millis(1500 + 700 * u64::from(kill)))?;
+        answered = child.write_and_kill(
+            answered,
+            Duration::from_millis(1500 + 700 * u64::from(kill)),
+        )?;
         // The next writer writes the group again that was perhaps written but not answered.
         let verified = child.verify(answered)?;
         report.verified.push((engine, verified));
     }
-    report.left_bytes.push((engine, disk::allocated_bytes(child.folder())?));
+    report
+        .left_bytes
+        .push((engine, disk::allocated_bytes(child.folder())?));
     Ok(())
 }

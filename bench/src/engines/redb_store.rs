@@ -23,8 +23,13 @@ pub(crate) struct RedbStore {
 impl RedbStore {
     pub(crate) fn open(folder: &Path, quick_repair: bool) -> Result<Self> {
         let path = folder.join("notices.redb");
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        let store = Self { database, quick_repair };
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)?;
+        let store = Self {
+            database,
+            quick_repair,
+        };
         let transaction = store.begin()?;
         transaction.open_table(RECORDS)?;
         transaction.open_table(UNREAD)?;

@@ -10,8 +10,12 @@ use crate::measure::stats::{Summary, median_of, median_summary};
 use crate::measure::table::Table;
 
 /// Sizes of the appends that show what the disk does.
-pub(crate) const APPEND_SIZES: [usize; 4] =
-    [NOTICE_BYTES, 16 * NOTICE_BYTES, 100 * NOTICE_BYTES, 1000 * NOTICE_BYTES];
+pub(crate) const APPEND_SIZES: [usize; 4] = [
+    NOTICE_BYTES,
+    16 * NOTICE_BYTES,
+    100 * NOTICE_BYTES,
+    1000 * NOTICE_BYTES,
+];
 
 /// Everything measured.
 #[derive(Debug, Default)]
@@ -31,12 +35,16 @@ pub(crate) struct Report {
 impl Report {
     /// An empty report on a disk.
     pub(crate) fn new(file_system: String) -> Self {
-        Self { file_system, ..Self::default() }
+        Self {
+            file_system,
+            ..Self::default()
+        }
     }
 
     /// Adds one repetition.
     pub(crate) fn add_commits(&mut self, engine: Engine, group: u64, cost: CommitCost) {
-        let of = |entry: &&mut (u64, Engine, Vec<CommitCost>)| (entry.0, entry.1) == (group, engine);
+        let of =
+            |entry: &&mut (u64, Engine, Vec<CommitCost>)| (entry.0, entry.1) == (group, engine);
         match self.commits.iter_mut().find(of) {
             Some((_, _, runs)) => runs.push(cost),
             None => self.commits.push((group, engine, vec![cost])),
@@ -46,13 +54,27 @@ impl Report {
     fn appends_table(&self) -> Table {
         let mut table = Table::new(["bytes appended", "p50 ms", "p99 ms", "max ms"]);
         for (bytes, cost) in &self.appends {
-            table.row([bytes.to_string(), ms(cost.p50_ms), ms(cost.p99_ms), ms(cost.max_ms)]);
+            table.row([
+                bytes.to_string(),
+                ms(cost.p50_ms),
+                ms(cost.p99_ms),
+                ms(cost.max_ms),
+            ]);
         }
         table
     }
 
     fn commits_table(&self) -> Table {
-        let titles = ["group", "engine", "groups/s", "notices/s", "CPU us/notice", "commit p50 ms", "p99 ms", "max ms"];
+        let titles = [
+            "group",
+            "engine",
+            "groups/s",
+            "notices/s",
+            "CPU us/notice",
+            "commit p50 ms",
+            "p99 ms",
+            "max ms",
+        ];
         let mut table = Table::new(titles);
         let mut commits: Vec<_> = self.commits.iter().collect();
         commits.sort_by_key(|(group, ..)| *group);
@@ -61,8 +83,14 @@ impl Report {
             table.row([
                 group.to_string(),
                 engine.name().to_owned(),
-                format!("{:.0}", median_of(runs, |run| run.groups as f64 / run.seconds)),
-                format!("{:.0}", median_of(runs, |run| run.notices as f64 / run.seconds)),
+                format!(
+                    "{:.0}",
+                    median_of(runs, |run| run.groups as f64 / run.seconds)
+                ),
+                format!(
+                    "{:.0}",
+                    median_of(runs, |run| run.notices as f64 / run.seconds)
+                ),
                 format!("{:.2}", median_of(runs, |run| run.cpu_us_per_notice)),
                 ms(commit.p50_ms),
                 ms(commit.p99_ms),
@@ -74,8 +102,16 @@ impl Report {
 
     fn filled_table(&self) -> Table {
         let titles = [
-            "engine", "notices", "notices/s", "CPU us/notice", "commit p99 ms", "disk MB", "RSS MB",
-            "peak RSS MB", "100 unread p50 us", "p99 us",
+            "engine",
+            "notices",
+            "notices/s",
+            "CPU us/notice",
+            "commit p99 ms",
+            "disk MB",
+            "RSS MB",
+            "peak RSS MB",
+            "100 unread p50 us",
+            "p99 us",
         ];
         let mut table = Table::new(titles);
         for (engine, filled) in &self.filled {
@@ -97,7 +133,13 @@ impl Report {
     }
 
     fn crash_table(&self) -> Table {
-        let titles = ["engine", "answered", "missing or wrong", "open ms", "RSS MB when open"];
+        let titles = [
+            "engine",
+            "answered",
+            "missing or wrong",
+            "open ms",
+            "RSS MB when open",
+        ];
         let mut table = Table::new(titles);
         for (engine, found) in &self.verified {
             table.row([
@@ -120,12 +162,33 @@ impl fmt::Display for Report {
         }
         writeln!(f, "- databases on {}", self.file_system)?;
         writeln!(f, "- {ENGINES}\n\n{WORK}\n")?;
-        writeln!(f, "## The disk: append and fdatasync\n\n{}", self.appends_table())?;
-        writeln!(f, "## Group commits into an empty database\n\n{COMMITS}\n\n{}", self.commits_table())?;
-        writeln!(f, "## Filled, in groups of 1,000\n\n{FILLED}\n\n{}", self.filled_table())?;
-        writeln!(f, "## After kill -9 in the middle of writing\n\n{CRASH}\n\n{}", self.crash_table())?;
+        writeln!(
+            f,
+            "## The disk: append and fdatasync\n\n{}",
+            self.appends_table()
+        )?;
+        writeln!(
+            f,
+            "## Group commits into an empty database\n\n{COMMITS}\n\n{}",
+            self.commits_table()
+        )?;
+        writeln!(
+            f,
+            "## Filled, in groups of 1,000\n\n{FILLED}\n\n{}",
+            self.filled_table()
+        )?;
+        writeln!(
+            f,
+            "## After kill -9 in the middle of writing\n\n{CRASH}\n\n{}",
+            self.crash_table()
+        )?;
         for (engine, bytes) in &self.left_bytes {
-            writeln!(f, "- disk of {} after the last kill and reopening: {} MB", engine.name(), mb(*bytes))?;
+            writeln!(
+                f,
+                "- disk of {} after the last kill and reopening: {} MB",
+                engine.name(),
+                mb(*bytes)
+            )?;
         }
         Ok(())
     }

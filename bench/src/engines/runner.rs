@@ -35,7 +35,11 @@ impl Child {
 
     /// Commits groups for some seconds.
     pub(crate) fn commit(&self, group: u64, seconds: u64) -> Result<CommitCost> {
-        self.run(&["commit".into(), group.to_string(), (seconds * 1000).to_string()])
+        self.run(&[
+            "commit".into(),
+            group.to_string(),
+            (seconds * 1000).to_string(),
+        ])
     }
 
     /// Fills the database.
@@ -59,14 +63,19 @@ impl Child {
         let (mut answered, mut first) = (from, None);
         // Lines that were printed before the kill still come after it.
         for line in lines {
-            answered = line?.parse().context("the child printed something else than a number")?;
+            answered = line?
+                .parse()
+                .context("the child printed something else than a number")?;
             if first.get_or_insert_with(Instant::now).elapsed() >= after {
                 // SIGKILL; that it is dead already is what is wanted.
                 let _ = child.kill();
             }
         }
         if child.wait()?.code().is_some() {
-            bail!("{} ended by itself while it was to write on", self.engine.name());
+            bail!(
+                "{} ended by itself while it was to write on",
+                self.engine.name()
+            );
         }
         Ok(answered)
     }
@@ -88,9 +97,17 @@ impl Child {
             .output()
             .context("could not start a child process")?;
         if !output.status.success() {
-            bail!("{} failed in phase {phase:?}: {}", self.engine.name(), output.status);
+            bail!(
+                "{} failed in phase {phase:?}: {}",
+                self.engine.name(),
+                output.status
+            );
         }
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("phase {phase:?} of {} printed no result", self.engine.name()))
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            format!(
+                "phase {phase:?} of {} printed no result",
+                self.engine.name()
+            )
+        })
     }
 }

@@ -107,10 +107,25 @@ mod tests {
         drop(store);
 
         let store = engine.open(folder.path())?;
-        assert_eq!(store.count_unread(workload::HOT_ACCOUNT)?, workload::HOT_UNREAD);
-        let read = Presence { record: true, unread: false, mark: true };
-        let unread = Presence { record: true, unread: true, mark: false };
-        let absent = Presence { record: false, unread: false, mark: false };
+        assert_eq!(
+            store.count_unread(workload::HOT_ACCOUNT)?,
+            workload::HOT_UNREAD
+        );
+        let read = Presence {
+            record: true,
+            unread: false,
+            mark: true,
+        };
+        let unread = Presence {
+            record: true,
+            unread: true,
+            mark: false,
+        };
+        let absent = Presence {
+            record: false,
+            unread: false,
+            mark: false,
+        };
         assert_eq!(store.presence(&workload::key(3))?, read);
         assert_eq!(store.presence(&workload::key(13))?, unread);
         assert_eq!(store.presence(&workload::key(23))?, absent);

@@ -39,13 +39,15 @@ fn append_repeatedly(path: &Path, bytes: usize, time: Duration) -> Result<Summar
 
 /// Bytes that a folder's files take on the disk, holes not counted.
 pub(crate) fn allocated_bytes(folder: &Path) -> Result<u64> {
-    let entries = fs::read_dir(folder)
-        .with_context(|| format!("could not list {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
     let mut total = 0;
     for entry in entries {
         let entry = entry?;
         // A file that a compaction removed meanwhile takes no space.
-        let Ok(metadata) = entry.metadata() else { continue };
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
         total += if metadata.is_dir() {
             allocated_bytes(&entry.path())?
         } else {
@@ -58,7 +60,9 @@ pub(crate) fn allocated_bytes(folder: &Path) -> Result<u64> {
 /// The file system that holds a folder, as `ext4 on /`.
 pub(crate) fn file_system(folder: &Path) -> String {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let folder = folder.canonicalize().unwrap_or_else(|_| PathBuf::from(folder));
+    let folder = folder
+        .canonicalize()
+        .unwrap_or_else(|_| PathBuf::from(folder));
     find_mount(&mounts, &folder).unwrap_or_else(|| "unknown".to_owned())
 }
 

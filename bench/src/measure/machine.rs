@@ -17,11 +17,15 @@ impl Machine {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kib: f64 = value_of(&meminfo, "MemTotal").and_then(first_number).unwrap_or(0.0);
+        let kib: f64 = value_of(&meminfo, "MemTotal")
+            .and_then(first_number)
+            .unwrap_or(0.0);
         let uname = rustix::system::uname();
         Self {
             cores,
-            processor: value_of(&cpuinfo, "model name").unwrap_or("unknown processor").to_owned(),
+            processor: value_of(&cpuinfo, "model name")
+                .unwrap_or("unknown processor")
+                .to_owned(),
             memory_gib: kib / (1024.0 * 1024.0),
             kernel: format!(
                 "{} {}",
@@ -34,7 +38,10 @@ impl Machine {
     /// The description as lines of a Markdown list.
     pub(crate) fn lines(&self) -> Vec<String> {
         vec![
-            format!("{} cores ({}), {:.1} GiB of memory", self.cores, self.processor, self.memory_gib),
+            format!(
+                "{} cores ({}), {:.1} GiB of memory",
+                self.cores, self.processor, self.memory_gib
+            ),
             format!("kernel {}", self.kernel),
         ]
     }
@@ -58,7 +65,10 @@ mod tests {
     fn values_are_found_by_name() {
         let text = "processor\t: 0\nmodel name\t: A: B\nMemTotal:  2048 kB\n";
         assert_eq!(value_of(text, "model name"), Some("A: B"));
-        assert_eq!(value_of(text, "MemTotal").and_then(first_number), Some(2048.0));
+        assert_eq!(
+            value_of(text, "MemTotal").and_then(first_number),
+            Some(2048.0)
+        );
         assert_eq!(value_of(text, "none"), None);
     }
 }

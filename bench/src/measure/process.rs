@@ -26,7 +26,10 @@ impl CpuTime {
             .with_context(|| format!("/proc/{pid}/stat has an unknown form: {stat}"))?;
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         let ticks = Duration::from_secs_f64(ticks as f64 / per_second as f64);
-        Ok(Self { threads: threads_time(pid)?, ticks })
+        Ok(Self {
+            threads: threads_time(pid)?,
+            ticks,
+        })
     }
 
     /// The time taken since an earlier reading.
@@ -64,8 +67,12 @@ pub(crate) fn peak_resident_bytes(pid: u32) -> Result<u64> {
 /// How many files the process holds open.
 pub(crate) fn open_files(pid: u32) -> Result<usize> {
     let folder = PathBuf::from(format!("/proc/{pid}/fd"));
-    let entries = fs::read_dir(&folder)
-        .with_context(|| format!("could not list {}: did process {pid} end?", folder.display()))?;
+    let entries = fs::read_dir(&folder).with_context(|| {
+        format!(
+            "could not list {}: did process {pid} end?",
+            folder.display()
+        )
+    })?;
     Ok(entries.count())
 }
 
@@ -82,7 +89,9 @@ fn threads_time(pid: u32) -> Result<Duration> {
     let mut total = 0;
     for task in tasks.flatten() {
         // A thread may end between the listing and the reading.
-        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
+            continue;
+        };
         total += parse_schedstat_ns(&text).unwrap_or(0);
     }
     Ok(Duration::from_nanos(total))
@@ -103,7 +112,8 @@ fn parse_schedstat_ns(text: &str) -> Option<u64> {
 
 fn parse_status_kib(status: &str, key: &str) -> Option<u64> {
     let line = status.lines().find(|line| {
-        line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'))
+        line.strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with(':'))
     })?;
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -121,7 +131,10 @@ mod tests {
 
     #[test]
     fn schedstat_gives_its_first_field() {
-        assert_eq!(parse_schedstat_ns("512503543 64060698 205\n"), Some(512_503_543));
+        assert_eq!(
+            parse_schedstat_ns("512503543 64060698 205\n"),
+            Some(512_503_543)
+        );
         assert_eq!(parse_schedstat_ns(""), None);
     }
 
@@ -148,7 +161,10 @@ mod tests {
 
     #[test]
     fn the_error_for_a_process_that_ended_names_it() {
-        let error = CpuTime::of(u32::MAX).err().map(|e| format!("{e:#}")).unwrap_or_default();
+        let error = CpuTime::of(u32::MAX)
+            .err()
+            .map(|e| format!("{e:#}"))
+            .unwrap_or_default();
         assert!(error.contains("did process 4294967295 end?"), "{error}");
     }
 }

@@ -58,7 +58,11 @@ impl Latencies {
     /// The pairs to send to another process.
     pub(crate) fn counts(&self) -> LatencyCounts {
         let pairs = self.histogram.iter_recorded();
-        LatencyCounts(pairs.map(|v| (v.value_iterated_to(), v.count_at_value())).collect())
+        LatencyCounts(
+            pairs
+                .map(|v| (v.value_iterated_to(), v.count_at_value()))
+                .collect(),
+        )
     }
 
     /// Takes in what another process recorded.

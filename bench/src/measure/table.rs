@@ -24,7 +24,11 @@ impl Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+                .max(3)
         };
         (0..columns).map(width).collect()
     }
@@ -59,7 +63,10 @@ mod tests {
         let mut table = Table::new(["a", "figure"]);
         table.row(["longer", "1"]);
         let text = table.to_string();
-        assert_eq!(text, "| a      | figure |\n|--------|--------|\n| longer | 1      |\n");
+        assert_eq!(
+            text,
+            "| a      | figure |\n|--------|--------|\n| longer | 1      |\n"
+        );
     }
 
     #[test]

@@ -29,7 +29,8 @@ impl HttpClient {
     /// Asks for a path and gives the status and the body.
     pub(crate) fn get(&mut self, path: &str) -> Result<(u16, Vec<u8>)> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
-        self.send(request.as_bytes()).with_context(|| format!("GET {path} on {} failed", self.address))
+        self.send(request.as_bytes())
+            .with_context(|| format!("GET {path} on {} failed", self.address))
     }
 
     /// Posts JSON with an API key and gives the status and the body.
@@ -40,7 +41,8 @@ impl HttpClient {
             self.address,
             json.len()
         );
-        self.send(request.as_bytes()).with_context(|| format!("POST {path} on {} failed", self.address))
+        self.send(request.as_bytes())
+            .with_context(|| format!("POST {path} on {} failed", self.address))
     }
 
     fn send(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {

@@ -34,7 +34,9 @@ impl Opcode {
             0x8 => Self::Close,
             0x9 => Self::Ping,
             0xA => Self::Pong,
-            other => bail!("the server sent a WebSocket frame of kind {other:#x}, which no server here sends"),
+            other => bail!(
+                "the server sent a WebSocket frame of kind {other:#x}, which no server here sends"
+            ),
         })
     }
 }
@@ -65,25 +67,40 @@ pub(crate) fn write_masked(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], ma
         }
     }
     out.extend_from_slice(&mask);
-    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    out.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
 }
 
 /// Reads the frame that a buffer starts with; `None` when it is not all there yet.
 pub(crate) fn read(buffer: &[u8]) -> Result<Option<Frame<'_>>> {
-    let &[first, second, ref rest @ ..] = buffer else { return Ok(None) };
+    let &[first, second, ref rest @ ..] = buffer else {
+        return Ok(None);
+    };
     if first & 0xF0 != 0x80 {
         bail!("the server sent a fragment or used an extension: only plain frames are expected");
     }
     if second & 0x80 != 0 {
         bail!("the server sent a masked frame, which RFC 6455 forbids");
     }
-    let Some((header, length)) = payload_length(second, rest) else { return Ok(None) };
+    let Some((header, length)) = payload_length(second, rest) else {
+        return Ok(None);
+    };
     if length > LARGEST {
         bail!("the server announced a frame of {length} bytes, more than is sensible");
     }
     let end = header + usize::try_from(length)?;
-    let Some(payload) = buffer.get(header..end) else { return Ok(None) };
-    Ok(Some(Frame { opcode: Opcode::from_code(first & 0x0F)?, payload, size: end }))
+    let Some(payload) = buffer.get(header..end) else {
+        return Ok(None);
+    };
+    Ok(Some(Frame {
+        opcode: Opcode::from_code(first & 0x0F)?,
+        payload,
+        size: end,
+    }))
 }
 
 /// The header's size and the payload's.
@@ -97,7 +114,9 @@ fn payload_length(second: u8, rest: &[u8]) -> Option<(usize, u64)> {
 
 /// The code in a close frame's payload, 1005 when there is none.
 pub(crate) fn close_code(payload: &[u8]) -> u16 {
-    payload.first_chunk().map_or(1005, |bytes| u16::from_be_bytes(*bytes))
+    payload
+        .first_chunk()
+        .map_or(1005, |bytes| u16::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -120,7 +139,11 @@ mod tests {
             let payload = vec![b'x'; length];
             let bytes = unmasked(Opcode::Text, &payload);
             let frame = read(&bytes)?;
-            let expected = Frame { opcode: Opcode::Text, payload: &payload, size: bytes.len() };
+            let expected = Frame {
+                opcode: Opcode::Text,
+                payload: &payload,
+                size: bytes.len(),
+            };
             assert_eq!(frame, Some(expected), "of {length} bytes");
         }
         Ok(())
@@ -148,7 +171,10 @@ mod tests {
         let mut bytes = Vec::new();
         write_masked(&mut bytes, Opcode::Pong, b"abcde", [1, 2, 3, 4]);
         assert_eq!(bytes[..6], [0x8A, 0x85, 1, 2, 3, 4]);
-        assert_eq!(bytes[6..], [b'a' ^ 1, b'b' ^ 2, b'c' ^ 3, b'd' ^ 4, b'e' ^ 1]);
+        assert_eq!(
+            bytes[6..],
+            [b'a' ^ 1, b'b' ^ 2, b'c' ^ 3, b'd' ^ 4, b'e' ^ 1]
+        );
     }
 
     #[test]

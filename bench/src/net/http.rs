@@ -44,7 +44,9 @@ pub(crate) struct Head {
 
 /// Reads the head that a buffer starts with; `None` when it is not all there yet.
 pub(crate) fn read_head(buffer: &[u8]) -> Result<Option<Head>> {
-    let Some(end) = memmem::find(buffer, b"\r\n\r\n") else { return Ok(None) };
+    let Some(end) = memmem::find(buffer, b"\r\n\r\n") else {
+        return Ok(None);
+    };
     let text = std::str::from_utf8(&buffer[..end]).context("an HTTP head is not text")?;
     let mut lines = text.split("\r\n");
     let status_line = lines.next().unwrap_or_default();
@@ -53,7 +55,12 @@ pub(crate) fn read_head(buffer: &[u8]) -> Result<Option<Head>> {
         .and_then(|rest| rest.get(..3))
         .and_then(|digits| digits.parse().ok())
         .with_context(|| format!("not an HTTP/1.1 status line: {status_line}"))?;
-    let mut head = Head { status, size: end + 4, content_length: None, chunked: false };
+    let mut head = Head {
+        status,
+        size: end + 4,
+        content_length: None,
+        chunked: false,
+    };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("content-length") {
             head.content_length = Some(value.trim().parse().context("a bad content-length")?);
@@ -66,18 +73,29 @@ pub(crate) fn read_head(buffer: &[u8]) -> Result<Option<Head>> {
 
 /// Reads the response that a buffer starts with; `None` when it is not all there yet.
 pub(crate) fn read(buffer: &[u8]) -> Result<Option<Response<'_>>> {
-    let Some(head) = read_head(buffer)? else { return Ok(None) };
+    let Some(head) = read_head(buffer)? else {
+        return Ok(None);
+    };
     let rest = &buffer[head.size..];
     let length = if head.chunked {
-        let Some(length) = chunked_length(rest)? else { return Ok(None) };
+        let Some(length) = chunked_length(rest)? else {
+            return Ok(None);
+        };
         length
     } else {
         // Without a length there is no body here: 204, or an error that closes.
         head.content_length.unwrap_or(0)
     };
-    let Some(raw_body) = rest.get(..length) else { return Ok(None) };
+    let Some(raw_body) = rest.get(..length) else {
+        return Ok(None);
+    };
     let (status, chunked, size) = (head.status, head.chunked, head.size + length);
-    Ok(Some(Response { status, raw_body, chunked, size }))
+    Ok(Some(Response {
+        status,
+        raw_body,
+        chunked,
+        size,
+    }))
 }
 
 fn chunked_length(body: &[u8]) -> Result<Option<usize>> {
@@ -93,13 +111,20 @@ fn chunked_length(body: &[u8]) -> Result<Option<usize>> {
 
 /// The first chunk and what is behind it; trailers are not expected.
 fn next_chunk(body: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
-    let Some(line_end) = memmem::find(body, b"\r\n") else { return Ok(None) };
+    let Some(line_end) = memmem::find(body, b"\r\n") else {
+        return Ok(None);
+    };
     let line = std::str::from_utf8(&body[..line_end]).context("a bad chunk size")?;
     let digits = line.split(';').next().unwrap_or_default().trim();
-    let size = usize::from_str_radix(digits, 16).with_context(|| format!("a bad chunk size: {line}"))?;
+    let size =
+        usize::from_str_radix(digits, 16).with_context(|| format!("a bad chunk size: {line}"))?;
     let start = line_end + 2;
-    let Some(end) = start.checked_add(size) else { bail!("a chunk of {size} bytes") };
-    let Some(chunk) = body.get(start..end) else { return Ok(None) };
+    let Some(end) = start.checked_add(size) else {
+        bail!("a chunk of {size} bytes")
+    };
+    let Some(chunk) = body.get(start..end) else {
+        return Ok(None);
+    };
     match body.get(end..end + 2) {
         Some(b"\r\n") => Ok(Some((chunk, &body[end + 2..]))),
         Some(_) => bail!("a chunk does not end with its line"),

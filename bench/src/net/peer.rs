@@ -48,7 +48,11 @@ impl Peer {
         }
         let mut stream = TcpStream::from_std(StdStream::from(socket));
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, unwritten: Vec::new(), rest: Vec::new() })
+        Ok(Self {
+            stream,
+            unwritten: Vec::new(),
+            rest: Vec::new(),
+        })
     }
 
     /// Whether the connection is made; an error when it was refused.
@@ -87,7 +91,10 @@ impl Peer {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome> {
         let kept = self.rest.len();
         let Some(space) = buffer.get_mut(kept..).filter(|space| !space.is_empty()) else {
-            bail!("the server sent a message of more than {} bytes", buffer.len());
+            bail!(
+                "the server sent a message of more than {} bytes",
+                buffer.len()
+            );
         };
         let space_length = space.len();
         match self.stream.read(space) {
@@ -96,7 +103,10 @@ impl Peer {
                 buffer[..kept].copy_from_slice(&self.rest);
                 self.rest.clear();
                 // A stream socket that fills less than was asked for is empty.
-                Ok(ReadOutcome::Bytes { length: kept + length, drained: length < space_length })
+                Ok(ReadOutcome::Bytes {
+                    length: kept + length,
+                    drained: length < space_length,
+                })
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(ReadOutcome::Nothing),
             Err(error) if error.kind() == ErrorKind::Interrupted => self.read(buffer),

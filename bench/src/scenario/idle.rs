@@ -15,13 +15,28 @@ use crate::system::Server;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IdleArgs {
     /// Connections, one account each.
-    #[arg(long = "idle-connections", default_value_t = 10_000)]
+    #[arg(
+        id = "idle-connections",
+        long,
+        value_name = "CONNECTIONS",
+        default_value_t = 10_000
+    )]
     connections: usize,
     /// Seconds of idling that are measured.
-    #[arg(long = "idle-seconds", default_value_t = 60)]
+    #[arg(
+        id = "idle-seconds",
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60
+    )]
     seconds: u64,
     /// Connections made a second.
-    #[arg(long = "idle-connect-rate", default_value_t = 1_000.0)]
+    #[arg(
+        id = "idle-connect-rate",
+        long,
+        value_name = "RATE",
+        default_value_t = 1_000.0
+    )]
     connect_rate: f64,
 }
 
@@ -34,7 +49,9 @@ struct IdleRun {
 /// Measures all systems.
 pub(crate) fn run(args: &IdleArgs, lab: &Lab) -> Result<Section> {
     let all = lab.by_turns("idle", |server| measure(args, server))?;
-    let notes = ours(&all).map(|runs| targets(args, runs)).unwrap_or_default();
+    let notes = ours(&all)
+        .map(|runs| targets(args, runs))
+        .unwrap_or_default();
     Ok(Section {
         title: format!("idle: {} connections", args.connections),
         explanation: format!(
@@ -52,9 +69,8 @@ pub(crate) fn run(args: &IdleArgs, lab: &Lab) -> Result<Section> {
 fn measure(args: &IdleArgs, server: &dyn Server) -> Result<IdleRun> {
     // Tokens are made by the time of the first reading, so that they don't count as connections'.
     let credentials = server.credentials(args.connections)?;
-    drop(credentials);
     let before = resident_bytes(server.pid())?;
-    let mut workers = connect_all(server, args.connections, args.connect_rate)?;
+    let mut workers = connect_all(server, credentials, args.connect_rate)?;
     note_size(server)?;
     // What is left of connecting, buffers to be given back say, should not count as idling.
     std::thread::sleep(Duration::from_secs(5));
@@ -63,7 +79,11 @@ fn measure(args: &IdleArgs, server: &dyn Server) -> Result<IdleRun> {
     let cpu_seconds = cpu_seconds(server, cpu)?;
     let after = resident_bytes(server.pid())?;
     workers.status()?.ensure_no_failures()?;
-    Ok(IdleRun { before_bytes: before as f64, after_bytes: after as f64, cpu_seconds })
+    Ok(IdleRun {
+        before_bytes: before as f64,
+        after_bytes: after as f64,
+        cpu_seconds,
+    })
 }
 
 fn included_kb(args: &IdleArgs, run: &IdleRun) -> f64 {
@@ -79,7 +99,14 @@ fn cpu_us(args: &IdleArgs, run: &IdleRun) -> f64 {
 }
 
 fn table(args: &IdleArgs, all: &[Runs<IdleRun>]) -> Table {
-    let titles = ["system", "everything included kB", "growth kB", "RSS before MB", "RSS after MB", "CPU us/s per connection"];
+    let titles = [
+        "system",
+        "everything included kB",
+        "growth kB",
+        "RSS before MB",
+        "RSS after MB",
+        "CPU us/s per connection",
+    ];
     let mut table = Table::new(titles);
     for Runs { system, runs } in all {
         table.row([
@@ -98,7 +125,12 @@ fn targets(args: &IdleArgs, runs: &Runs<IdleRun>) -> Vec<String> {
     let memory = median_of(&runs.runs, |run| included_kb(args, run));
     let cpu = median_of(&runs.runs, |run| cpu_us(args, run));
     vec![
-        target("memory of a connection, everything included", memory, 5.0, "kB"),
+        target(
+            "memory of a connection, everything included",
+            memory,
+            5.0,
+            "kB",
+        ),
         target("CPU of a connection", cpu, 2.0, "us/s"),
     ]
 }

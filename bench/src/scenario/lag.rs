@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    Lab, Runs, Section, check_delivery, connect_all, cpu_seconds, delivery_cell, ours, target, total_tally,
+    Lab, Runs, Section, check_delivery, connect_all, cpu_seconds, delivery_cell, ours, target,
+    total_tally,
 };
 use crate::measure::disk::{NOTICE_BYTES, measure_appends};
 use crate::measure::process::CpuTime;
@@ -23,16 +24,26 @@ const APPENDS: [(&str, usize); 2] = [("4 KiB", 4096), ("16 notices", 16 * NOTICE
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LagArgs {
     /// Connections, one account each.
-    #[arg(long = "lag-connections", default_value_t = 1_000)]
+    #[arg(
+        id = "lag-connections",
+        long,
+        value_name = "CONNECTIONS",
+        default_value_t = 1_000
+    )]
     connections: usize,
     /// Notices staged a second.
-    #[arg(long = "lag-rate", default_value_t = 2_000.0)]
+    #[arg(id = "lag-rate", long, value_name = "RATE", default_value_t = 2_000.0)]
     rate: f64,
     /// Seconds of the load.
-    #[arg(long = "lag-seconds", default_value_t = 20.0)]
+    #[arg(
+        id = "lag-seconds",
+        long,
+        value_name = "SECONDS",
+        default_value_t = 20.0
+    )]
     seconds: f64,
     /// Kept connections that stage.
-    #[arg(long = "lag-stagers", default_value_t = 64)]
+    #[arg(id = "lag-stagers", long, value_name = "STAGERS", default_value_t = 64)]
     stagers: usize,
 }
 
@@ -51,7 +62,11 @@ pub(crate) fn run(args: &LagArgs, lab: &Lab) -> Result<Section> {
         check_delivery(&mut problems, &format!("lag on {system}"), &tally);
     }
     let mut notes = append_notes(&all);
-    notes.extend(ours(&all).map(|runs| targets(runs, &all)).unwrap_or_default());
+    notes.extend(
+        ours(&all)
+            .map(|runs| targets(runs, &all))
+            .unwrap_or_default(),
+    );
     Ok(Section {
         title: format!("lag: {} notices/s singly", args.rate),
         explanation: format!(
@@ -67,7 +82,7 @@ pub(crate) fn run(args: &LagArgs, lab: &Lab) -> Result<Section> {
 }
 
 fn measure(args: &LagArgs, server: &dyn Server, data_dir: &Path) -> Result<LagRun> {
-    let mut workers = connect_all(server, args.connections, 1_000.0)?;
+    let mut workers = connect_all(server, server.credentials(args.connections)?, 1_000.0)?;
     workers.lag(args.rate, 3.0, args.stagers)?;
     // The disk's own time, right before the load, while the server has nothing to do.
     let mut appends = [Summary::default(); APPENDS.len()];
@@ -77,12 +92,23 @@ fn measure(args: &LagArgs, server: &dyn Server, data_dir: &Path) -> Result<LagRu
     let cpu = CpuTime::of(server.pid())?;
     let outcome = workers.lag(args.rate, args.seconds, args.stagers)?;
     outcome.ensure_no_failures()?;
-    Ok(LagRun { outcome, cpu_seconds: cpu_seconds(server, cpu)?, appends })
+    Ok(LagRun {
+        outcome,
+        cpu_seconds: cpu_seconds(server, cpu)?,
+        appends,
+    })
 }
 
 fn table(all: &[Runs<LagRun>]) -> Table {
     let titles = [
-        "system", "push lag p50 ms", "p99 ms", "max ms", "call p50 ms", "p99 ms", "CPU us/notice", "delivered",
+        "system",
+        "push lag p50 ms",
+        "p99 ms",
+        "max ms",
+        "call p50 ms",
+        "p99 ms",
+        "CPU us/notice",
+        "delivered",
     ];
     let mut table = Table::new(titles);
     for Runs { system, runs } in all {
@@ -108,7 +134,9 @@ fn appends(all: &[Runs<LagRun>]) -> [Summary; APPENDS.len()] {
     let runs: Vec<&LagRun> = all.iter().flat_map(|runs| &runs.runs).collect();
     let mut medians = [Summary::default(); APPENDS.len()];
     for (index, median) in medians.iter_mut().enumerate() {
-        *median = median_summary(&runs, |run| run.appends.get(index).copied().unwrap_or_default());
+        *median = median_summary(&runs, |run| {
+            run.appends.get(index).copied().unwrap_or_default()
+        });
     }
     medians
 }
@@ -128,6 +156,11 @@ fn targets(runs: &Runs<LagRun>, all: &[Runs<LagRun>]) -> Vec<String> {
     let [_, group] = appends(all);
     vec![
         target("push lag p50", lag.p50_ms, 0.8, "ms"),
-        target("push lag p99, against fsync of a group + 2 ms", lag.p99_ms, group.p99_ms + 2.0, "ms"),
+        target(
+            "push lag p99, against fsync of a group + 2 ms",
+            lag.p99_ms,
+            group.p99_ms + 2.0,
+            "ms",
+        ),
     ]
 }

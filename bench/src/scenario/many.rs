@@ -20,19 +20,34 @@ const NO_GROWTH: f64 = 1.25;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ManyArgs {
     /// Connections at first.
-    #[arg(long = "many-few", default_value_t = 1_000)]
+    #[arg(id = "many-few", long, value_name = "FEW", default_value_t = 1_000)]
     few: usize,
     /// Connections then, on the same server.
-    #[arg(long = "many-connections", default_value_t = 19_000)]
+    #[arg(
+        id = "many-connections",
+        long,
+        value_name = "CONNECTIONS",
+        default_value_t = 19_000
+    )]
     connections: usize,
     /// Notices staged a second.
-    #[arg(long = "many-rate", default_value_t = 2_000.0)]
+    #[arg(id = "many-rate", long, value_name = "RATE", default_value_t = 2_000.0)]
     rate: f64,
     /// Seconds of each load.
-    #[arg(long = "many-seconds", default_value_t = 15.0)]
+    #[arg(
+        id = "many-seconds",
+        long,
+        value_name = "SECONDS",
+        default_value_t = 15.0
+    )]
     seconds: f64,
     /// Connections made a second.
-    #[arg(long = "many-connect-rate", default_value_t = 1_000.0)]
+    #[arg(
+        id = "many-connect-rate",
+        long,
+        value_name = "RATE",
+        default_value_t = 1_000.0
+    )]
     connect_rate: f64,
 }
 
@@ -44,11 +59,18 @@ struct ManyRun {
 
 /// Measures all systems.
 pub(crate) fn run(args: &ManyArgs, lab: &Lab) -> Result<Section> {
-    ensure!(args.few <= args.connections, "--many-few must be at most --many-connections");
+    ensure!(
+        args.few <= args.connections,
+        "--many-few must be at most --many-connections"
+    );
     let all = lab.by_turns("many", |server| measure(args, server))?;
     let mut problems = Vec::new();
     for Runs { system, runs } in &all {
-        check_delivery(&mut problems, &format!("many on {system}"), &total_tally(runs, both));
+        check_delivery(
+            &mut problems,
+            &format!("many on {system}"),
+            &total_tally(runs, both),
+        );
     }
     Ok(Section {
         title: format!("many: {} connections on one process", args.connections),
@@ -68,13 +90,21 @@ fn measure(args: &ManyArgs, server: &dyn Server) -> Result<ManyRun> {
     let few = connect_and_load(args, args.few, &mut workers)?;
     let many = connect_and_load(args, args.connections, &mut workers)?;
     note_size(server)?;
-    Ok(ManyRun { few, many, many_bytes: resident_bytes(server.pid())? as f64 })
+    Ok(ManyRun {
+        few,
+        many,
+        many_bytes: resident_bytes(server.pid())? as f64,
+    })
 }
 
 fn connect_and_load(args: &ManyArgs, clients: usize, workers: &mut Workers) -> Result<Outcome> {
     let outcome = workers.connect(clients, args.connect_rate)?;
     outcome.ensure_no_failures()?;
-    ensure!(outcome.online >= clients, "{} of {clients} clients are online", outcome.online);
+    ensure!(
+        outcome.online >= clients,
+        "{} of {clients} clients are online",
+        outcome.online
+    );
     workers.lag(args.rate, 3.0, 64)?;
     let outcome = workers.lag(args.rate, args.seconds, 64)?;
     outcome.ensure_no_failures()?;
@@ -88,7 +118,15 @@ fn both(run: &ManyRun) -> Tally {
 }
 
 fn table(args: &ManyArgs, all: &[Runs<ManyRun>]) -> Table {
-    let titles = ["system", "connections", "push lag p50 ms", "p99 ms", "max ms", "RSS MB", "delivered"];
+    let titles = [
+        "system",
+        "connections",
+        "push lag p50 ms",
+        "p99 ms",
+        "max ms",
+        "RSS MB",
+        "delivered",
+    ];
     let mut table = Table::new(titles);
     for Runs { system, runs } in all {
         let mut row = |connections: usize, outcome: fn(&ManyRun) -> &Outcome, memory: String| {
@@ -104,7 +142,11 @@ fn table(args: &ManyArgs, all: &[Runs<ManyRun>]) -> Table {
             ]);
         };
         row(args.few, |run| &run.few, String::new());
-        row(args.connections, |run| &run.many, format!("{:.1}", median_of(runs, |run| run.many_bytes / 1e6)));
+        row(
+            args.connections,
+            |run| &run.many,
+            format!("{:.1}", median_of(runs, |run| run.many_bytes / 1e6)),
+        );
     }
     table
 }
@@ -112,5 +154,10 @@ fn table(args: &ManyArgs, all: &[Runs<ManyRun>]) -> Table {
 fn growth_target(runs: &Runs<ManyRun>) -> String {
     let few = median_summary(&runs.runs, |run| run.few.latencies);
     let many = median_summary(&runs.runs, |run| run.many.latencies);
-    target("push lag p50 with many, that with few by 1.25", many.p50_ms, few.p50_ms * NO_GROWTH, "ms")
+    target(
+        "push lag p50 with many, that with few by 1.25",
+        many.p50_ms,
+        few.p50_ms * NO_GROWTH,
+        "ms",
+    )
 }

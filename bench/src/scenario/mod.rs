@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::dialect::Credential;
 use crate::measure::process::{CpuTime, open_files};
 use crate::measure::table::Table;
 use crate::system::{Server, System, SystemArgs};
@@ -67,12 +68,19 @@ impl Lab {
         let data_dir = args.systems.data_dir.clone();
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("could not make {}", data_dir.display()))?;
-        Ok(Self { systems: args.systems.systems()?, data_dir, repetitions: args.repetitions })
+        Ok(Self {
+            systems: args.systems.systems()?,
+            data_dir,
+            repetitions: args.repetitions,
+        })
     }
 
     /// What is measured, one line a system.
     pub(crate) fn descriptions(&self) -> Vec<String> {
-        self.systems.iter().map(|system| system.description()).collect()
+        self.systems
+            .iter()
+            .map(|system| system.description())
+            .collect()
     }
 
     /// Where servers keep their data.
@@ -81,20 +89,38 @@ impl Lab {
     }
 
     /// Measures every system by turns, each time on a server started anew.
-    fn by_turns<T>(&self, what: &str, measure: impl Fn(&dyn Server) -> Result<T>) -> Result<Vec<Runs<T>>> {
-        let empty = |system: &Box<dyn System>| Runs { system: system.name(), runs: Vec::new() };
-        let mut all: Vec<Runs<T>> = self.systems.iter().map(empty).collect();
+    fn by_turns<T>(
+        &self,
+        what: &str,
+        measure: impl Fn(&dyn Server) -> Result<T>,
+    ) -> Result<Vec<Runs<T>>> {
+        let names = self.systems.iter().map(|system| system.name());
+        let mut all: Vec<Runs<T>> = names
+            .map(|system| Runs {
+                system,
+                runs: Vec::new(),
+            })
+            .collect();
         for repetition in 1..=self.repetitions {
             for (system, runs) in self.systems.iter().zip(&mut all) {
-                crate::progress!("{what}: {}, repetition {repetition} of {}", system.name(), self.repetitions);
+                crate::progress!(
+                    "{what}: {}, repetition {repetition} of {}",
+                    system.name(),
+                    self.repetitions
+                );
                 let measured = self.on_new_server(system.as_ref(), &measure);
-                runs.runs.push(measured.with_context(|| format!("{what} on {} failed", system.name()))?);
+                runs.runs
+                    .push(measured.with_context(|| format!("{what} on {} failed", system.name()))?);
             }
         }
         Ok(all)
     }
 
-    fn on_new_server<T>(&self, system: &dyn System, measure: impl Fn(&dyn Server) -> Result<T>) -> Result<T> {
+    fn on_new_server<T>(
+        &self,
+        system: &dyn System,
+        measure: impl Fn(&dyn Server) -> Result<T>,
+    ) -> Result<T> {
         let folder = tempfile::Builder::new()
             .prefix("server")
             .tempdir_in(&self.data_dir)
@@ -105,12 +131,17 @@ impl Lab {
     }
 }
 
-/// Gets tokens and connects clients gently, before a measurement of something else.
-fn connect_all(server: &dyn Server, clients: usize, per_second: f64) -> Result<Workers> {
-    let mut workers = Workers::start(server, server.credentials(clients)?, 1)?;
-    let outcome = workers.connect(clients, per_second)?;
+/// Connects clients gently, before a measurement of something else.
+fn connect_all(server: &dyn Server, clients: Vec<Credential>, per_second: f64) -> Result<Workers> {
+    let count = clients.len();
+    let mut workers = Workers::start(server, clients, 1)?;
+    let outcome = workers.connect(count, per_second)?;
     outcome.ensure_no_failures()?;
-    ensure!(outcome.online == clients, "{} of {clients} clients are online", outcome.online);
+    ensure!(
+        outcome.online == count,
+        "{} of {count} clients are online",
+        outcome.online
+    );
     Ok(workers)
 }
 
@@ -158,7 +189,11 @@ fn check_delivery(problems: &mut Vec<String>, what: &str, tally: &Tally) {
 /// Enters a problem if clients failed.
 fn check_clients(problems: &mut Vec<String>, what: &str, outcome: &Outcome) {
     if outcome.failed() > 0 {
-        problems.push(format!("{what}: {} clients failed: {}", outcome.failed(), outcome.reasons()));
+        problems.push(format!(
+            "{what}: {} clients failed: {}",
+            outcome.failed(),
+            outcome.reasons()
+        ));
     }
 }
 
@@ -184,18 +219,28 @@ mod tests {
 
     #[test]
     fn a_target_says_whether_it_is_met() {
-        assert_eq!(target("x", 1.0, 2.0, "ms"), "target: x <= 2.00 ms: 1.00 ms, met");
+        assert_eq!(
+            target("x", 1.0, 2.0, "ms"),
+            "target: x <= 2.00 ms: 1.00 ms, met"
+        );
         assert!(target("x", 3.0, 2.0, "ms").ends_with("NOT met"));
     }
 
     #[test]
     fn a_lost_message_is_a_problem() {
         let mut problems = Vec::new();
-        let mut tally = Tally { staged: 5, received: 5, ..Tally::default() };
+        let mut tally = Tally {
+            staged: 5,
+            received: 5,
+            ..Tally::default()
+        };
         check_delivery(&mut problems, "lag", &tally);
         assert!(problems.is_empty());
         tally.received = 4;
         check_delivery(&mut problems, "lag", &tally);
-        assert_eq!(problems, ["lag: 4 of 5: 1 lost, 0 refused, 0 doubled, 0 misdelivered"]);
+        assert_eq!(
+            problems,
+            ["lag: 4 of 5: 1 lost, 0 refused, 0 doubled, 0 misdelivered"]
+        );
     }
 }

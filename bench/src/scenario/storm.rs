@@ -14,10 +14,20 @@ use crate::workers::{Outcome, Workers};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StormArgs {
     /// Clients, one account each.
-    #[arg(long = "storm-connections", default_value_t = 10_000)]
+    #[arg(
+        id = "storm-connections",
+        long,
+        value_name = "CONNECTIONS",
+        default_value_t = 10_000
+    )]
     connections: usize,
     /// Connections started a second.
-    #[arg(long = "storm-rate", default_value_t = 2_000.0)]
+    #[arg(
+        id = "storm-rate",
+        long,
+        value_name = "RATE",
+        default_value_t = 2_000.0
+    )]
     rate: f64,
 }
 
@@ -53,22 +63,40 @@ fn measure(args: &StormArgs, server: &dyn Server) -> Result<StormRun> {
     let mut workers = Workers::start(server, server.credentials(args.connections)?, 1)?;
     let cpu = CpuTime::of(server.pid())?;
     let outcome = workers.connect(args.connections, args.rate)?;
-    Ok(StormRun { outcome, cpu_seconds: cpu_seconds(server, cpu)? })
+    Ok(StormRun {
+        outcome,
+        cpu_seconds: cpu_seconds(server, cpu)?,
+    })
 }
 
 fn table(args: &StormArgs, all: &[Runs<StormRun>]) -> Table {
-    let titles = ["system", "online", "failed", "handshake p50 ms", "p99 ms", "max ms", "CPU us/client"];
+    let titles = [
+        "system",
+        "online",
+        "failed",
+        "handshake p50 ms",
+        "p99 ms",
+        "max ms",
+        "CPU us/client",
+    ];
     let mut table = Table::new(titles);
     for Runs { system, runs } in all {
         let handshake = median_summary(runs, |run| run.outcome.latencies);
         table.row([
             (*system).to_owned(),
             format!("{:.0}", median_of(runs, |run| run.outcome.online as f64)),
-            runs.iter().map(|run| run.outcome.failed()).sum::<u64>().to_string(),
+            runs.iter()
+                .map(|run| run.outcome.failed())
+                .sum::<u64>()
+                .to_string(),
             format!("{:.2}", handshake.p50_ms),
             format!("{:.2}", handshake.p99_ms),
             format!("{:.2}", handshake.max_ms),
-            format!("{:.0}", median_of(runs, |run| run.cpu_seconds * 1e6 / args.connections.max(1) as f64)),
+            format!(
+                "{:.0}",
+                median_of(runs, |run| run.cpu_seconds * 1e6
+                    / args.connections.max(1) as f64)
+            ),
         ]);
     }
     table

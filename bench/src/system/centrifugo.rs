@@ -8,7 +8,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use base64::Engine;
@@ -24,7 +23,6 @@ use crate::random::secret;
 
 const VERSION: &str = "6.9.6";
 const MODULE: &str = "github.com/centrifugal/centrifugo/v6";
-const TOKEN_SECONDS: u64 = 24 * 3600;
 
 /// How to start it.
 pub(crate) struct Centrifugo {
@@ -46,7 +44,10 @@ pub(crate) fn build() -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    crate::progress!("building Centrifugo {VERSION} with Go, once, into {}", cache.display());
+    crate::progress!(
+        "building Centrifugo {VERSION} with Go, once, into {}",
+        cache.display()
+    );
     fs::create_dir_all(&cache).with_context(|| format!("could not make {}", cache.display()))?;
     let module = tempfile::tempdir().context("could not make a folder for the build")?;
     let requirement = format!("module build\n\ngo 1.24\n\nrequire {MODULE} v{VERSION}\n");
@@ -59,14 +60,21 @@ pub(crate) fn build() -> Result<PathBuf> {
         .arg(MODULE)
         .status()
         .context("could not run go: install Go, or say where Centrifugo is with --centrifugo")?;
-    ensure!(status.success(), "building Centrifugo {VERSION} failed: {status}; see above");
+    ensure!(
+        status.success(),
+        "building Centrifugo {VERSION} failed: {status}; see above"
+    );
     Ok(program)
 }
 
 fn cache_folder() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = base.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let base = base
+        .or_else(home)
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
     Ok(base.join("notice").join(format!("centrifugo-{VERSION}")))
 }
 
@@ -93,13 +101,21 @@ impl System for Centrifugo {
     fn start(&self, folder: &Path) -> Result<Box<dyn Server>> {
         let (address, api_key, token_key) = (free_address()?, secret(), secret());
         let config = folder.join("centrifugo.json");
-        fs::write(&config, configuration(address, &api_key, &token_key).to_string())
-            .with_context(|| format!("could not write {}", config.display()))?;
+        fs::write(
+            &config,
+            configuration(address, &api_key, &token_key).to_string(),
+        )
+        .with_context(|| format!("could not write {}", config.display()))?;
         let mut command = Command::new(&self.program);
         command.arg("-c").arg(&config);
         let mut process = ServerProcess::spawn(&mut command, folder)?;
         process.wait_until_ready(address, "/health")?;
-        Ok(Box::new(CentrifugoServer { process, address, api_key, token_key }))
+        Ok(Box::new(CentrifugoServer {
+            process,
+            address,
+            api_key,
+            token_key,
+        }))
     }
 }
 
@@ -140,15 +156,15 @@ impl Server for CentrifugoServer {
     }
 
     fn dialect(&self) -> DialectKind {
-        DialectKind::Centrifugo { key: self.api_key.clone() }
+        DialectKind::Centrifugo {
+            key: self.api_key.clone(),
+        }
     }
 
     fn credentials(&self, count: usize) -> Result<Vec<Credential>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-        let expiry = now.as_secs() + TOKEN_SECONDS;
         let credential = |number| {
             let account = format!("u{number}");
-            let token = token(&account, expiry, &self.token_key)?;
+            let token = token(&account, &self.token_key)?;
             Ok(Credential { account, token })
         };
         (0..count).map(credential).collect()
@@ -159,15 +175,19 @@ impl Server for CentrifugoServer {
     }
 }
 
-/// A connection token (JWT, HS256) that subscribes its account's channel.
-fn token(account: &str, expiry: u64, key: &str) -> Result<String> {
+/// A connection token (JWT, HS256) that subscribes its account's channel and does not expire.
+fn token(account: &str, key: &str) -> Result<String> {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
     let channel = format!("{CHANNEL_NAMESPACE}:{account}");
-    let claims = json!({ "sub": account, "exp": expiry, "channels": [channel] }).to_string();
+    let claims = json!({ "sub": account, "channels": [channel] }).to_string();
     let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| anyhow!("a bad key"))?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| anyhow!("a bad key"))?;
     mac.update(signed.as_bytes());
-    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
+    Ok(format!(
+        "{signed}.{}",
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    ))
 }
 
 #[cfg(test)]
@@ -176,12 +196,12 @@ mod tests {
 
     #[test]
     fn a_token_names_its_account_and_channel() -> Result<()> {
-        let token = token("u1", 1_790_000_000, "key")?;
+        let token = token("u1", "key")?;
         let parts: Vec<&str> = token.split('.').collect();
         let claims: serde_json::Value =
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts.get(1).context("no claims")?)?)?;
         assert_eq!(parts.len(), 3);
-        assert_eq!(claims, json!({"sub": "u1", "exp": 1_790_000_000_u64, "channels": ["user:u1"]}));
+        assert_eq!(claims, json!({"sub": "u1", "channels": ["user:u1"]}));
         Ok(())
     }
 }

@@ -94,8 +94,15 @@ impl SystemArgs {
     fn system(&self, name: SystemName) -> Result<Box<dyn System>> {
         Ok(match name {
             SystemName::Notice => {
-                let program = self.notice_server.clone().map_or_else(notice::program_beside, Ok)?;
-                Box::new(notice::Notice::new(program, self.mode, self.server_env.clone())?)
+                let program = self
+                    .notice_server
+                    .clone()
+                    .map_or_else(notice::program_beside, Ok)?;
+                Box::new(notice::Notice::new(
+                    program,
+                    self.mode,
+                    self.server_env.clone(),
+                )?)
             }
             SystemName::Centrifugo => {
                 let program = self.centrifugo.clone().map_or_else(centrifugo::build, Ok)?;

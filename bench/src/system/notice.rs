@@ -48,14 +48,22 @@ pub(crate) fn program_beside() -> Result<PathBuf> {
 
 impl Notice {
     /// With a program that must be there.
-    pub(crate) fn new(program: PathBuf, mode: Mode, environment: Vec<(String, String)>) -> Result<Self> {
+    pub(crate) fn new(
+        program: PathBuf,
+        mode: Mode,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
         ensure!(
             program.is_file(),
             "there is no {}: build it with `cargo build --release -p notice-server`, or say where it is \
              with --notice-server",
             program.display()
         );
-        Ok(Self { program, mode, environment })
+        Ok(Self {
+            program,
+            mode,
+            environment,
+        })
     }
 }
 
@@ -72,9 +80,20 @@ impl System for Notice {
             Mode::V1 => "clients speak notice.v1 and acknowledge",
             Mode::Legacy => "clients without a subprotocol, read by pong",
         };
-        let extra: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let extra = if extra.is_empty() { "defaults".to_owned() } else { extra.join(" ") };
-        format!("notice-server {}, embedded store, durable before the answer, {mode}; {extra}", env!("CARGO_PKG_VERSION"))
+        let extra: Vec<String> = self
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let extra = if extra.is_empty() {
+            "defaults".to_owned()
+        } else {
+            extra.join(" ")
+        };
+        format!(
+            "notice-server {}, embedded store, durable before the answer, {mode}; {extra}",
+            env!("CARGO_PKG_VERSION")
+        )
     }
 
     fn start(&self, folder: &Path) -> Result<Box<dyn Server>> {
@@ -88,7 +107,13 @@ impl System for Notice {
             .envs(self.environment.iter().cloned());
         let mut process = ServerProcess::spawn(&mut command, folder)?;
         process.wait_until_ready(admin, "/readyz")?;
-        Ok(Box::new(NoticeServer { process, address, admin, key, mode: self.mode }))
+        Ok(Box::new(NoticeServer {
+            process,
+            address,
+            admin,
+            key,
+            mode: self.mode,
+        }))
     }
 }
 
@@ -101,9 +126,13 @@ impl NoticeServer {
             let body = format!("{{\"accountId\":\"{account}\",\"ttlSeconds\":{TOKEN_SECONDS}}}");
             let (status, answer) = client.post("/notice/sessions", &self.key, &body)?;
             if status != 201 {
-                bail!("POST /notice/sessions: HTTP {status} {}", String::from_utf8_lossy(&answer));
+                bail!(
+                    "POST /notice/sessions: HTTP {status} {}",
+                    String::from_utf8_lossy(&answer)
+                );
             }
-            let Session { token } = serde_json::from_slice(&answer).context("no token in the answer")?;
+            let Session { token } =
+                serde_json::from_slice(&answer).context("no token in the answer")?;
             credentials.push(Credential { account, token });
         }
         Ok(credentials)
@@ -132,7 +161,9 @@ impl Server for NoticeServer {
         std::thread::scope(|scope| {
             let starts = (0..count).step_by(share);
             let ranges = starts.map(|start| start..(start + share).min(count));
-            let threads: Vec<_> = ranges.map(|range| scope.spawn(|| self.sessions(range))).collect();
+            let threads: Vec<_> = ranges
+                .map(|range| scope.spawn(|| self.sessions(range)))
+                .collect();
             let mut credentials = Vec::with_capacity(count);
             for thread in threads {
                 match thread.join() {
@@ -146,8 +177,14 @@ impl Server for NoticeServer {
 
     fn acknowledged(&self) -> Result<Option<u64>> {
         let (status, body) = HttpClient::connect(self.admin)?.get("/metrics")?;
-        ensure!(status == 200, "GET /metrics on the admin listener: HTTP {status}");
-        Ok(metric_sum(&String::from_utf8_lossy(&body), "notice_read_total"))
+        ensure!(
+            status == 200,
+            "GET /metrics on the admin listener: HTTP {status}"
+        );
+        Ok(metric_sum(
+            &String::from_utf8_lossy(&body),
+            "notice_read_total",
+        ))
     }
 }
 
@@ -155,11 +192,17 @@ impl Server for NoticeServer {
 fn metric_sum(text: &str, name: &str) -> Option<u64> {
     let series = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
-        let value = if rest.starts_with('{') { rest.rsplit_once('}')?.1 } else { rest.strip_prefix(' ')? };
+        let value = if rest.starts_with('{') {
+            rest.rsplit_once('}')?.1
+        } else {
+            rest.strip_prefix(' ')?
+        };
         value.trim().parse::<f64>().ok()
     });
     let values: Vec<f64> = series.collect();
-    let sum = std::time::Duration::try_from_secs_f64(values.iter().sum()).ok()?.as_secs();
+    let sum = std::time::Duration::try_from_secs_f64(values.iter().sum())
+        .ok()?
+        .as_secs();
     (!values.is_empty()).then_some(sum)
 }
 
@@ -172,14 +215,25 @@ mod tests {
         let text = "# HELP notice_read_total x\nnotice_read_total{way=\"ack\"} 40\n\
                     notice_read_total{way=\"pong\"} 2\nnotice_read_total_other 7\n";
         assert_eq!(metric_sum(text, "notice_read_total"), Some(42));
-        assert_eq!(metric_sum("notice_read_total 5\n", "notice_read_total"), Some(5));
+        assert_eq!(
+            metric_sum("notice_read_total 5\n", "notice_read_total"),
+            Some(5)
+        );
         assert_eq!(metric_sum(text, "notice_staged_total"), None);
     }
 
     #[test]
     fn a_missing_program_says_how_to_build_it() {
-        let error = Notice::new(PathBuf::from("/nowhere/notice-server"), Mode::V1, Vec::new()).err();
+        let error = Notice::new(
+            PathBuf::from("/nowhere/notice-server"),
+            Mode::V1,
+            Vec::new(),
+        )
+        .err();
         let text = error.map(|e| e.to_string()).unwrap_or_default();
-        assert!(text.contains("cargo build --release -p notice-server"), "{text}");
+        assert!(
+            text.contains("cargo build --release -p notice-server"),
+            "{text}"
+        );
     }
 }

@@ -24,7 +24,8 @@ impl ServerProcess {
     /// Starts a server; what it prints goes to a file in `folder`.
     pub(crate) fn spawn(command: &mut Command, folder: &Path) -> Result<Self> {
         let log = folder.join("server.log");
-        let file = File::create(&log).with_context(|| format!("could not make {}", log.display()))?;
+        let file =
+            File::create(&log).with_context(|| format!("could not make {}", log.display()))?;
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .stdin(Stdio::null())
@@ -49,10 +50,14 @@ impl ServerProcess {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("the server ended at once with {status}; its last words:\n{}", self.last_words());
+                bail!(
+                    "the server ended at once with {status}; its last words:\n{}",
+                    self.last_words()
+                );
             }
             if Instant::now() >= end {
-                let state = last.map_or_else(|e| format!("{e:#}"), |(status, _)| format!("HTTP {status}"));
+                let state =
+                    last.map_or_else(|e| format!("{e:#}"), |(status, _)| format!("HTTP {status}"));
                 bail!(
                     "http://{address}{path} was not ready in {} s: {state}; its last words:\n{}",
                     START_TIME.as_secs(),
@@ -96,15 +101,22 @@ impl Drop for ServerProcess {
 
 /// A loopback address with a port that was free a moment ago.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?)
 }
 
 /// Lets this process and those it starts open as many files as the system allows.
 pub(crate) fn raise_file_limit() -> Result<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-        .context("could not raise the limit of open files")?;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )
+    .context("could not raise the limit of open files")?;
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
@@ -120,7 +132,10 @@ mod tests {
         let mut process = ServerProcess::spawn(&mut command, folder.path())?;
         let error = process.wait_until_ready(free_address()?, "/readyz").err();
         let text = error.map(|e| format!("{e:#}")).unwrap_or_default();
-        assert!(text.contains("exit status: 3") && text.contains("no such option"), "{text}");
+        assert!(
+            text.contains("exit status: 3") && text.contains("no such option"),
+            "{text}"
+        );
         Ok(())
     }
 }

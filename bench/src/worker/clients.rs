@@ -105,7 +105,11 @@ impl Clients {
             None => Err(anyhow::anyhow!("no loopback address to connect from")),
         };
         let failure = peer.as_ref().err().map(|error| format!("{error:#}"));
-        self.list.push(Client { peer: peer.ok(), progress: Progress::Connecting, intended });
+        self.list.push(Client {
+            peer: peer.ok(),
+            progress: Progress::Connecting,
+            intended,
+        });
         if let Some(reason) = failure {
             self.fail(index, reason);
         }
@@ -122,14 +126,20 @@ impl Clients {
     /// Gives up those that are not online yet.
     pub(crate) fn fail_pending(&mut self, reason: &str) {
         for index in 0..self.list.len() {
-            if self.list.get(index).is_some_and(|client| client.progress != Progress::Online) {
+            if self
+                .list
+                .get(index)
+                .is_some_and(|client| client.progress != Progress::Online)
+            {
                 self.fail(index, reason.to_owned());
             }
         }
     }
 
     fn fail(&mut self, index: usize, reason: String) {
-        let Some(client) = self.list.get_mut(index) else { return };
+        let Some(client) = self.list.get_mut(index) else {
+            return;
+        };
         if client.progress == Progress::Gone {
             return;
         }
@@ -138,20 +148,29 @@ impl Clients {
         self.gone += 1;
         client.progress = Progress::Gone;
         client.peer = None;
-        let reason = if was_online { format!("lost when online: {reason}") } else { reason };
+        let reason = if was_online {
+            format!("lost when online: {reason}")
+        } else {
+            reason
+        };
         *self.failures.entry(reason).or_default() += 1;
     }
 
     fn advance(&mut self, index: usize, event: &Event, deliveries: &mut Deliveries) -> Result<()> {
-        let Some(client) = self.list.get_mut(index) else { return Ok(()) };
-        let Some(peer) = client.peer.as_mut() else { return Ok(()) };
+        let Some(client) = self.list.get_mut(index) else {
+            return Ok(());
+        };
+        let Some(peer) = client.peer.as_mut() else {
+            return Ok(());
+        };
         if client.progress == Progress::Connecting {
             if !peer.is_connected()? {
                 return Ok(());
             }
             if let Some(credential) = self.plan.clients.get(index) {
                 self.frames.clear();
-                self.dialect.upgrade(self.plan.server, credential, &mut self.frames);
+                self.dialect
+                    .upgrade(self.plan.server, credential, &mut self.frames);
                 peer.write(&self.frames)?;
             }
             client.progress = Progress::Upgrading;
@@ -165,9 +184,18 @@ impl Clients {
         Ok(())
     }
 
-    fn read_all(&mut self, index: usize, to_the_end: bool, deliveries: &mut Deliveries) -> Result<()> {
+    fn read_all(
+        &mut self,
+        index: usize,
+        to_the_end: bool,
+        deliveries: &mut Deliveries,
+    ) -> Result<()> {
         loop {
-            let Some(peer) = self.list.get_mut(index).and_then(|client| client.peer.as_mut()) else {
+            let Some(peer) = self
+                .list
+                .get_mut(index)
+                .and_then(|client| client.peer.as_mut())
+            else {
                 return Ok(());
             };
             match peer.read(&mut self.buffer)? {
@@ -188,7 +216,11 @@ impl Clients {
         self.ids.clear();
         self.frames.clear();
         let mut at = 0;
-        if self.list.get(index).is_some_and(|client| client.progress == Progress::Upgrading) {
+        if self
+            .list
+            .get(index)
+            .is_some_and(|client| client.progress == Progress::Upgrading)
+        {
             match http::read_head(&self.buffer[..length])? {
                 None => return self.finish(index, 0..length),
                 Some(head) if head.status == 101 => at = head.size,
@@ -213,7 +245,11 @@ impl Clients {
 
     /// Writes the answers and keeps the part of a frame at the end.
     fn finish(&mut self, index: usize, rest: Range<usize>) -> Result<()> {
-        let Some(peer) = self.list.get_mut(index).and_then(|client| client.peer.as_mut()) else {
+        let Some(peer) = self
+            .list
+            .get_mut(index)
+            .and_then(|client| client.peer.as_mut())
+        else {
             return Ok(());
         };
         if !self.frames.is_empty() {
@@ -231,7 +267,11 @@ impl Clients {
         if let Some(client) = self.list.get_mut(index) {
             client.progress = Progress::Greeting;
         }
-        let hello = self.plan.clients.get(index).and_then(|credential| self.dialect.hello(credential));
+        let hello = self
+            .plan
+            .clients
+            .get(index)
+            .and_then(|credential| self.dialect.hello(credential));
         if let Some(text) = hello {
             frame::write_masked(&mut self.frames, Opcode::Text, text.as_bytes(), mask(index));
         }
@@ -245,7 +285,12 @@ impl Clients {
         }
     }
 
-    fn take_text(&mut self, index: usize, payload: Range<usize>, deliveries: &mut Deliveries) -> Result<()> {
+    fn take_text(
+        &mut self,
+        index: usize,
+        payload: Range<usize>,
+        deliveries: &mut Deliveries,
+    ) -> Result<()> {
         let mut start = payload.start;
         // A server may put several lines into one frame.
         while start < payload.end {
@@ -257,12 +302,18 @@ impl Clients {
         Ok(())
     }
 
-    fn take_line(&mut self, index: usize, at: Range<usize>, deliveries: &mut Deliveries) -> Result<()> {
+    fn take_line(
+        &mut self,
+        index: usize,
+        at: Range<usize>,
+        deliveries: &mut Deliveries,
+    ) -> Result<()> {
         let (start, line) = (at.start, &self.buffer[at]);
         match self.dialect.classify(line) {
             Inbound::Message { id } => {
                 deliveries.receive(index, line);
-                self.ids.extend(id.map(|id| start + id.start..start + id.end));
+                self.ids
+                    .extend(id.map(|id| start + id.start..start + id.end));
             }
             Inbound::Welcome => self.welcome(index),
             Inbound::Ping => {

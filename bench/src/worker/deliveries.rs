@@ -23,7 +23,13 @@ impl Deliveries {
     pub(crate) fn new() -> Result<Self> {
         let epoch = Instant::now();
         let (ledger, lags) = (Ledger::default(), Latencies::new()?);
-        Ok(Self { epoch, started: epoch, last: epoch, ledger, lags })
+        Ok(Self {
+            epoch,
+            started: epoch,
+            last: epoch,
+            ledger,
+            lags,
+        })
     }
 
     /// Starts a phase.
@@ -46,11 +52,16 @@ impl Deliveries {
 
     /// Enters a frame that arrived at a client.
     pub(crate) fn receive(&mut self, client: usize, line: &[u8]) {
-        let Some(stamp) = Stamp::find(line) else { return };
-        let Ok(client) = u32::try_from(client) else { return };
+        let Some(stamp) = Stamp::find(line) else {
+            return;
+        };
+        let Ok(client) = u32::try_from(client) else {
+            return;
+        };
         if self.ledger.receive(stamp.sequence, client) {
             self.last = Instant::now();
-            self.lags.record_ns(self.ns(self.last).saturating_sub(stamp.intended_ns));
+            self.lags
+                .record_ns(self.ns(self.last).saturating_sub(stamp.intended_ns));
         }
     }
 }

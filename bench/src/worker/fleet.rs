@@ -18,7 +18,7 @@ use crate::random::mix;
 const WAKER: Token = Token(usize::MAX - 1);
 const TIMER: Token = Token(usize::MAX - 2);
 
-/// How long a phase waits for what is still on its way.
+/// Long enough for anything that still comes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything of a worker.
@@ -29,6 +29,8 @@ pub(crate) struct Fleet {
     stagers: Stagers,
     deliveries: Deliveries,
     pacer: Option<Pacer>,
+    /// How long a phase waits for what is still on its way.
+    patience: Duration,
 }
 
 impl Fleet {
@@ -43,6 +45,7 @@ impl Fleet {
             stagers: Stagers::new(plan, dialect)?,
             deliveries: Deliveries::new()?,
             pacer: None,
+            patience: PATIENCE,
         })
     }
 
@@ -61,7 +64,9 @@ impl Fleet {
             match event.token() {
                 WAKER => {}
                 TIMER => self.pacer.iter().for_each(Pacer::rearm),
-                Token(number) if number < FIRST_TOKEN => self.clients.handle(event, &mut self.deliveries),
+                Token(number) if number < FIRST_TOKEN => {
+                    self.clients.handle(event, &mut self.deliveries)
+                }
                 _ => self.stagers.handle(event, &mut self.deliveries)?,
             }
         }
@@ -72,9 +77,20 @@ impl Fleet {
     pub(crate) fn obey(&mut self, command: &Command) -> Result<Reply> {
         let cpu = own_cpu_time();
         let mut reply = match *command {
-            Command::Connect { clients, per_second } => self.connect(clients, per_second)?,
-            Command::Lag { per_second, seconds, stagers } => self.lag(per_second, seconds, stagers)?,
-            Command::Throughput { batch, stagers, seconds } => self.throughput(batch, stagers, seconds)?,
+            Command::Connect {
+                clients,
+                per_second,
+            } => self.connect(clients, per_second)?,
+            Command::Lag {
+                per_second,
+                seconds,
+                stagers,
+            } => self.lag(per_second, seconds, stagers)?,
+            Command::Throughput {
+                batch,
+                stagers,
+                seconds,
+            } => self.throughput(batch, stagers, seconds)?,
             Command::Status => Reply::default(),
         };
         reply.worker_cpu_seconds = own_cpu_time().saturating_sub(cpu).as_secs_f64();
@@ -98,7 +114,11 @@ impl Fleet {
         self.turn_until(|fleet| fleet.clients.pending() == 0)?;
         self.clients.fail_pending("not online in time");
         let latencies = self.clients.handshakes().counts();
-        Ok(Reply { latencies, seconds: start.elapsed().as_secs_f64(), ..Reply::default() })
+        Ok(Reply {
+            latencies,
+            seconds: start.elapsed().as_secs_f64(),
+            ..Reply::default()
+        })
     }
 
     fn lag(&mut self, per_second: f64, seconds: f64, stagers: usize) -> Result<Reply> {
@@ -117,7 +137,10 @@ impl Fleet {
 
     fn throughput(&mut self, batch: usize, stagers: usize, seconds: f64) -> Result<Reply> {
         let clients = self.clients.started();
-        ensure!(batch <= clients, "a batch goes to distinct accounts: {batch} need as many connections");
+        ensure!(
+            batch <= clients,
+            "a batch goes to distinct accounts: {batch} need as many connections"
+        );
         self.open_stagers(stagers)?;
         let end = Instant::now() + Duration::from_secs_f64(seconds);
         while Instant::now() < end {
@@ -131,7 +154,12 @@ impl Fleet {
     }
 
     fn pace(&mut self, per_second: f64, total: u64) -> Result<()> {
-        self.pacer = Some(Pacer::start(self.poll.registry(), TIMER, per_second, total)?);
+        self.pacer = Some(Pacer::start(
+            self.poll.registry(),
+            TIMER,
+            per_second,
+            total,
+        )?);
         Ok(())
     }
 
@@ -141,7 +169,10 @@ impl Fleet {
         self.stagers.open(count, self.poll.registry())?;
         self.turn_until(|fleet| fleet.stagers.are_idle())?;
         if !self.stagers.are_idle() {
-            bail!("the staging connections were not made in {} s", PATIENCE.as_secs());
+            bail!(
+                "the staging connections were not made in {} s",
+                PATIENCE.as_secs()
+            );
         }
         self.deliveries.begin();
         Ok(())
@@ -170,7 +201,7 @@ impl Fleet {
     }
 
     fn turn_until(&mut self, is_done: impl Fn(&Self) -> bool) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + self.patience;
         while !is_done(self) && Instant::now() < end {
             self.turn(Duration::from_millis(100))?;
         }
@@ -180,7 +211,7 @@ impl Fleet {
 
 /// How many actions fit into a time at a rate, one at least.
 fn at_rate(per_second: f64, seconds: f64) -> u64 {
-    let period = Duration::from_secs_f64(1.0 / per_second.max(f64::MIN_POSITIVE).min(1e9));
+    let period = Duration::from_secs_f64(1.0 / per_second.clamp(f64::MIN_POSITIVE, 1e9));
     let actions = Duration::from_secs_f64(seconds).as_nanos() / period.as_nanos().max(1);
     u64::try_from(actions).unwrap_or(u64::MAX).max(1)
 }
@@ -193,8 +224,130 @@ fn next_job(deliveries: &mut Deliveries, clients: usize, count: usize, intended:
     let start = mix(deliveries.ledger.tally().staged);
     for number in 0..count as u64 {
         let receiver = (start % clients + number * STEP) % clients;
-        let sequence = deliveries.ledger.stage(u32::try_from(receiver).unwrap_or(0));
+        let sequence = deliveries
+            .ledger
+            .stage(u32::try_from(receiver).unwrap_or(0));
         first.get_or_insert(sequence);
     }
-    Job { first: first.unwrap_or(0), count: count as u64, intended }
+    Job {
+        first: first.unwrap_or(0),
+        count: count as u64,
+        intended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{Credential, DialectKind};
+    use crate::worker::double::{Behaviour, Double, Fate};
+    use std::net::Ipv4Addr;
+
+    const CLIENTS: usize = 20;
+
+    fn online(behaviour: Behaviour) -> Result<(Double, Fleet)> {
+        let server = Double::start(behaviour)?;
+        let credential = |number| Credential {
+            account: format!("u{number}"),
+            token: format!("token-of-u{number}"),
+        };
+        let mut fleet = Fleet::new(Plan {
+            dialect: DialectKind::NoticeV1 {
+                key: "key".to_owned(),
+            },
+            server: server.address,
+            clients: (0..CLIENTS).map(credential).collect(),
+            sources: vec![Ipv4Addr::LOCALHOST],
+        })?;
+        let reply = fleet.obey(&Command::Connect {
+            clients: CLIENTS,
+            per_second: 1000.0,
+        })?;
+        assert_eq!(
+            (reply.online, reply.failures.len()),
+            (CLIENTS, 0),
+            "{reply:?}"
+        );
+        Ok((server, fleet))
+    }
+
+    #[test]
+    fn paced_messages_all_arrive_and_are_acknowledged() -> Result<()> {
+        let (server, mut fleet) = online(|_| Fate::Deliver)?;
+        let reply = fleet.obey(&Command::Lag {
+            per_second: 500.0,
+            seconds: 0.2,
+            stagers: 4,
+        })?;
+        assert!(reply.tally.is_clean(), "{reply:?}");
+        assert_eq!(reply.tally.received, 100);
+        assert_eq!(server.acknowledged(100), 100);
+        Ok(())
+    }
+
+    #[test]
+    fn batches_flat_out_all_arrive_and_are_acknowledged() -> Result<()> {
+        let (server, mut fleet) = online(|_| Fate::Deliver)?;
+        let reply = fleet.obey(&Command::Throughput {
+            batch: 10,
+            stagers: 2,
+            seconds: 0.2,
+        })?;
+        assert!(reply.tally.is_clean(), "{reply:?}");
+        assert!(reply.tally.received >= 10);
+        assert_eq!(
+            server.acknowledged(reply.tally.received),
+            reply.tally.received
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn doubles_are_seen() -> Result<()> {
+        let (_server, mut fleet) = online(|number| {
+            if number % 10 == 0 {
+                Fate::Double
+            } else {
+                Fate::Deliver
+            }
+        })?;
+        let reply = fleet.obey(&Command::Lag {
+            per_second: 500.0,
+            seconds: 0.2,
+            stagers: 4,
+        })?;
+        assert_eq!((reply.tally.received, reply.tally.doubled), (100, 10));
+        Ok(())
+    }
+
+    #[test]
+    fn losses_are_seen() -> Result<()> {
+        let (_server, mut fleet) = online(|number| {
+            if number % 10 == 0 {
+                Fate::Lose
+            } else {
+                Fate::Deliver
+            }
+        })?;
+        fleet.patience = Duration::from_millis(300);
+        let reply = fleet.obey(&Command::Lag {
+            per_second: 500.0,
+            seconds: 0.2,
+            stagers: 4,
+        })?;
+        assert_eq!((reply.tally.received, reply.tally.lost()), (90, 10));
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_to_more_accounts_than_there_are_is_refused() -> Result<()> {
+        let (_server, mut fleet) = online(|_| Fate::Deliver)?;
+        let reply = fleet.obey(&Command::Throughput {
+            batch: 21,
+            stagers: 1,
+            seconds: 0.1,
+        });
+        assert!(reply.is_err_and(|error| error.to_string().contains("distinct accounts")));
+        Ok(())
+    }
 }

@@ -27,7 +27,11 @@ impl Stamp {
     pub(crate) fn write(self, text: &mut String) {
         text.clear();
         // Writing to a string does not fail.
-        let _ = write!(text, "nb1.{:016x}.{:016x}{FILLER}", self.sequence, self.intended_ns);
+        let _ = write!(
+            text,
+            "nb1.{:016x}.{:016x}{FILLER}",
+            self.sequence, self.intended_ns
+        );
         while text.len() < TEXT_LENGTH {
             text.push('.');
         }
@@ -38,7 +42,10 @@ impl Stamp {
         let start = memmem::find(line, MARK)? + MARK.len();
         let sequence = hex(line.get(start..start + 16)?)?;
         let intended_ns = hex(line.get(start + 17..start + 33)?)?;
-        Some(Self { sequence, intended_ns })
+        Some(Self {
+            sequence,
+            intended_ns,
+        })
     }
 }
 
@@ -64,7 +71,9 @@ pub(crate) struct Tally {
 impl Tally {
     /// Messages that were taken but did not arrive.
     pub(crate) fn lost(&self) -> u64 {
-        self.staged.saturating_sub(self.refused).saturating_sub(self.received)
+        self.staged
+            .saturating_sub(self.refused)
+            .saturating_sub(self.received)
     }
 
     /// Whether all that was staged arrived once, where it should.
@@ -121,8 +130,12 @@ impl Ledger {
 
     /// Enters an arrival; true if it is the message's first one, at its receiver.
     pub(crate) fn receive(&mut self, sequence: u64, receiver: u32) -> bool {
-        let Some(index) = self.index(sequence) else { return false };
-        let Some(received) = self.received.get_mut(index) else { return false };
+        let Some(index) = self.index(sequence) else {
+            return false;
+        };
+        let Some(received) = self.received.get_mut(index) else {
+            return false;
+        };
         if self.receivers.get(index) != Some(&receiver) {
             self.tally.misdelivered += 1;
             return false;
@@ -151,7 +164,10 @@ mod tests {
 
     #[test]
     fn a_stamp_is_found_within_a_frame() {
-        let stamp = Stamp { sequence: 77, intended_ns: 123_456_789 };
+        let stamp = Stamp {
+            sequence: 77,
+            intended_ns: 123_456_789,
+        };
         let mut text = String::new();
         stamp.write(&mut text);
         assert_eq!(text.len(), TEXT_LENGTH);
@@ -169,7 +185,10 @@ mod tests {
         assert!(!ledger.receive(numbers[0], 5));
         assert!(!ledger.receive(numbers[1], 7));
         let tally = ledger.tally();
-        assert_eq!((tally.received, tally.doubled, tally.misdelivered), (1, 1, 1));
+        assert_eq!(
+            (tally.received, tally.doubled, tally.misdelivered),
+            (1, 1, 1)
+        );
         assert_eq!(tally.lost(), 2);
         assert!(!tally.is_clean());
     }

@@ -5,6 +5,8 @@
 
 mod clients;
 mod deliveries;
+#[cfg(test)]
+mod double;
 mod fleet;
 pub(crate) mod ledger;
 mod pacer;
@@ -24,7 +26,9 @@ use protocol::{Command, Plan, Reply};
 /// Runs a worker on standard input and output until the input ends.
 pub(crate) fn run() -> Result<()> {
     let mut first = String::new();
-    stdin().read_line(&mut first).context("could not read the plan")?;
+    stdin()
+        .read_line(&mut first)
+        .context("could not read the plan")?;
     let plan: Plan = serde_json::from_str(&first).context("the first line is not a plan")?;
     let mut fleet = Fleet::new(plan)?;
     let commands = listen(fleet.waker()?);

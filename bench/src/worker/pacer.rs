@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 /// Tells how many of a row of evenly spaced actions are due.
@@ -22,19 +23,35 @@ pub(crate) struct Pacer {
 
 impl Pacer {
     /// `total` actions at `per_second` from now on; `token` wakes the loop for them.
-    pub(crate) fn start(registry: &Registry, token: Token, per_second: f64, total: u64) -> Result<Self> {
+    pub(crate) fn start(
+        registry: &Registry,
+        token: Token,
+        per_second: f64,
+        total: u64,
+    ) -> Result<Self> {
         ensure!(per_second > 0.0, "a rate must be more than zero a second");
         let interval = Duration::from_secs_f64(1.0 / per_second);
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).context("could not make a timer")?;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, flags).context("could not make a timer")?;
         let tick = Timespec {
             tv_sec: i64::try_from(interval.as_secs())?,
             tv_nsec: i64::from(interval.subsec_nanos().max(1)),
         };
-        let setting = Itimerspec { it_interval: tick, it_value: tick };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &setting).context("could not start a timer")?;
+        let setting = Itimerspec {
+            it_interval: tick,
+            it_value: tick,
+        };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &setting)
+            .context("could not start a timer")?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Self { timer, start: Instant::now(), interval, total, done: 0 })
+        Ok(Self {
+            timer,
+            start: Instant::now(),
+            interval,
+            total,
+            done: 0,
+        })
     }
 
     /// Makes the timer ready to wake the loop again.

@@ -28,9 +28,17 @@ pub(crate) enum Command {
     /// Connect clients until so many are, at an even rate.
     Connect { clients: usize, per_second: f64 },
     /// Stage single messages to random clients at an even rate, whatever becomes of the answers.
-    Lag { per_second: f64, seconds: f64, stagers: usize },
+    Lag {
+        per_second: f64,
+        seconds: f64,
+        stagers: usize,
+    },
     /// Stage as fast as so many connections can, each waiting for its answer.
-    Throughput { batch: usize, stagers: usize, seconds: f64 },
+    Throughput {
+        batch: usize,
+        stagers: usize,
+        seconds: f64,
+    },
     /// Say how many are online.
     Status,
 }

@@ -78,8 +78,17 @@ impl Stagers {
         self.close();
         self.calls.clear();
         for index in 0..count {
-            let peer = Peer::connect(self.plan.server, SOURCE, registry, Token(FIRST_TOKEN + index))?;
-            self.list.push(Stager { peer, connected: false, job: None });
+            let peer = Peer::connect(
+                self.plan.server,
+                SOURCE,
+                registry,
+                Token(FIRST_TOKEN + index),
+            )?;
+            self.list.push(Stager {
+                peer,
+                connected: false,
+                job: None,
+            });
         }
         Ok(())
     }
@@ -115,8 +124,15 @@ impl Stagers {
     /// Handles what happened to one connection's socket.
     pub(crate) fn handle(&mut self, event: &Event, deliveries: &mut Deliveries) -> Result<()> {
         let index = event.token().0 - FIRST_TOKEN;
-        let Some(stager) = self.list.get_mut(index) else { return Ok(()) };
-        if !stager.connected && stager.peer.is_connected().context("staging could not connect")? {
+        let Some(stager) = self.list.get_mut(index) else {
+            return Ok(());
+        };
+        if !stager.connected
+            && stager
+                .peer
+                .is_connected()
+                .context("staging could not connect")?
+        {
             stager.connected = true;
             self.free.push(index);
         }
@@ -134,11 +150,19 @@ impl Stagers {
         let numbers = job.first..job.first + job.count;
         let messages = numbers.zip(&self.texts).filter_map(|(sequence, text)| {
             let receiver = usize::try_from(deliveries.ledger.receiver(sequence)?).ok()?;
-            Some(Outgoing { account: &self.plan.clients.get(receiver)?.account, text })
+            Some(Outgoing {
+                account: &self.plan.clients.get(receiver)?.account,
+                text,
+            })
         });
         let messages: Vec<Outgoing<'_>> = messages.collect();
         self.request.clear();
-        self.dialect.stage(self.plan.server, &messages, &mut self.body, &mut self.request);
+        self.dialect.stage(
+            self.plan.server,
+            &messages,
+            &mut self.body,
+            &mut self.request,
+        );
         if let Some(stager) = self.list.get_mut(index) {
             stager.job = Some(job);
             stager.peer.write(&self.request)?;
@@ -153,16 +177,24 @@ impl Stagers {
             self.texts.resize(count, String::new());
         }
         for (sequence, text) in (job.first..job.first + job.count).zip(&mut self.texts) {
-            Stamp { sequence, intended_ns }.write(text);
+            Stamp {
+                sequence,
+                intended_ns,
+            }
+            .write(text);
         }
     }
 
     fn read_all(&mut self, index: usize, deliveries: &mut Deliveries) -> Result<()> {
         loop {
-            let Some(stager) = self.list.get_mut(index) else { return Ok(()) };
+            let Some(stager) = self.list.get_mut(index) else {
+                return Ok(());
+            };
             match stager.peer.read(&mut self.buffer)? {
                 ReadOutcome::Nothing => return Ok(()),
-                ReadOutcome::Closed => bail!("the server closed a staging connection in the middle of the load"),
+                ReadOutcome::Closed => {
+                    bail!("the server closed a staging connection in the middle of the load")
+                }
                 ReadOutcome::Bytes { length, drained } => {
                     self.take_in(index, length, deliveries)?;
                     if drained {
@@ -175,12 +207,16 @@ impl Stagers {
 
     fn take_in(&mut self, index: usize, length: usize, deliveries: &mut Deliveries) -> Result<()> {
         let bytes = &self.buffer[..length];
-        let Some(stager) = self.list.get_mut(index) else { return Ok(()) };
+        let Some(stager) = self.list.get_mut(index) else {
+            return Ok(());
+        };
         let Some(response) = http::read(bytes)? else {
             stager.peer.keep(bytes);
             return Ok(());
         };
-        let Some(job) = stager.job.take() else { bail!("the server answered what was not asked") };
+        let Some(job) = stager.job.take() else {
+            bail!("the server answered what was not asked")
+        };
         self.calls.record(job.intended.elapsed());
         if !self.dialect.is_accepted(response.status, response.raw_body) {
             deliveries.ledger.refuse(job.count);

@@ -27,6 +27,9 @@ use crate::inbox::{Reader, SessionKey, UnreadPage, Withdrawal};
 /// memory at most, and one notice. What does not fit stays in the inbox.
 const MAILBOX_BYTES: usize = 32 * 1024;
 
+/// Control frames go into a mailbox that is full of notices, up to here; then the session is closed as too slow.
+const MAILBOX_MOST: usize = 4 * MAILBOX_BYTES;
+
 /// At most so many notices are read from the inbox at once for one session.
 const FETCH: usize = 32;
 
@@ -64,12 +67,16 @@ pub(super) enum Need {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// `next`: the oldest notice that is known to wait, once the inbox has been looked at.
     Backlog {
         log_from: u64,
+        looked: bool,
         next: Option<NoticeId>,
     },
+    /// `again`: the backlog must be looked at once more before the session is live.
     Log {
         at: u64,
+        again: bool,
     },
     Live,
 }
@@ -119,6 +126,11 @@ impl Slot {
     }
 
     fn put(&mut self, item: Outgoing) {
+        if self.mailbox_bytes > MAILBOX_MOST {
+            // It has not read for a long time while others acknowledge: what it is not told it will never know.
+            self.session.close(CloseReason::TooSlow);
+            return;
+        }
         self.mailbox_bytes += weight(&item);
         self.mailbox.push_back(item);
         self.session.wake();
@@ -160,7 +172,7 @@ impl Slot {
     fn needs_log_from(&self) -> Option<u64> {
         match self.phase {
             Phase::Backlog { log_from, .. } => Some(log_from),
-            Phase::Log { at } => Some(at),
+            Phase::Log { at, .. } => Some(at),
             Phase::Live => None,
         }
     }
@@ -200,6 +212,7 @@ impl AccountState {
             session,
             phase: Phase::Backlog {
                 log_from,
+                looked: false,
                 next: None,
             },
             in_flight: VecDeque::new(),
@@ -227,13 +240,18 @@ impl AccountState {
                     slot.hand_over(Arc::clone(push));
                 }
             } else if slot.in_flight.contains(&push.id()) {
-                slot.ahead.push(push.id());
+                if slot.phase != Phase::Live {
+                    slot.ahead.push(push.id());
+                }
             } else if slot.phase == Phase::Live && slot.has_room() {
                 slot.hand_over(Arc::clone(push));
             } else {
                 left_behind = true;
                 if slot.phase == Phase::Live {
-                    slot.phase = Phase::Log { at: place };
+                    slot.phase = Phase::Log {
+                        at: place,
+                        again: false,
+                    };
                 }
             }
         }
@@ -244,34 +262,28 @@ impl AccountState {
         }
     }
 
-    /// Notices were read: the reader's window is free of `asked`; an explicit read of `read` takes them from the
-    /// others too, and tells them.
-    pub(super) fn read(&mut self, asked: &[NoticeId], read: &[NoticeId], reader: Reader) {
-        let (Reader::Session(own) | Reader::Automatic(own)) = reader else {
-            return self.withdraw_read(read, None);
+    /// Notices were read: the reader's window is free of `asked`; those of them that are `withdrawn` are taken from
+    /// the others too, which are told.
+    pub(super) fn read(&mut self, asked: &[NoticeId], withdrawn: &[NoticeId], reader: Reader) {
+        let own = match reader {
+            Reader::Session(own) | Reader::Automatic(own) => Some(own),
+            Reader::Account => None,
         };
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.session.key() == own)
-            && slot.release(asked)
-            && slot.phase != Phase::Live
-        {
-            slot.session.wake();
+        for slot in &mut self.slots {
+            if Some(slot.session.key()) == own && slot.release(asked) && slot.phase != Phase::Live {
+                slot.session.wake();
+            }
         }
-        if reader.is_explicit() {
-            self.withdraw_read(read, Some(own));
+        if !withdrawn.is_empty() {
+            self.withdraw_read(withdrawn, own);
         }
     }
 
-    fn withdraw_read(&mut self, read: &[NoticeId], by: Option<SessionKey>) {
-        if read.is_empty() {
-            return;
-        }
-        let told: Arc<[NoticeId]> = read.into();
-        for slot in self
-            .slots
-            .iter_mut()
-            .filter(|slot| Some(slot.session.key()) != by)
-        {
-            slot.withdraw(read);
+    fn withdraw_read(&mut self, ids: &[NoticeId], by: Option<SessionKey>) {
+        let told: Arc<[NoticeId]> = ids.into();
+        let others = |slot: &&mut Slot| Some(slot.session.key()) != by;
+        for slot in self.slots.iter_mut().filter(others) {
+            slot.withdraw(ids);
             if slot.session.spec().control_frames {
                 slot.put(Outgoing::Read(Arc::clone(&told)));
             }
@@ -308,7 +320,7 @@ impl AccountState {
         let limit = free.min(FETCH);
         match slot.phase {
             Phase::Live => None,
-            Phase::Log { at } => {
+            Phase::Log { at, .. } => {
                 slot.fetching = Some(Vec::new());
                 Some(Need::Log {
                     ids: self.log_from(at).take(limit).collect(),
@@ -330,13 +342,21 @@ impl AccountState {
             return;
         };
         let in_log: HashSet<_> = self.log_from(log_from).collect();
+        let first_in_log = self.log_from(log_from).next();
         let slot = &mut self.slots[index];
         let gone = slot.fetching.take().unwrap_or_default();
         let mut next = page.next;
+        let mut early = false;
         for unread in page.items {
             let id = unread.notice.id;
             if gone.contains(&id) || in_log.contains(&id) || slot.in_flight.contains(&id) {
                 continue;
+            }
+            if first_in_log.is_some_and(|first| first < id) {
+                // Committed after what is in the log, and perhaps not published yet: it must come after it.
+                early = true;
+                next = None;
+                break;
             }
             if !slot.has_room() {
                 next = Some(id);
@@ -345,8 +365,15 @@ impl AccountState {
             slot.hand_over(Arc::new(Push::replay(unread.notice, unread.pushed_before)));
         }
         slot.phase = match next {
-            Some(_) => Phase::Backlog { log_from, next },
-            None => Phase::Log { at: log_from },
+            Some(_) => Phase::Backlog {
+                log_from,
+                looked: true,
+                next,
+            },
+            None => Phase::Log {
+                at: log_from,
+                again: early,
+            },
         };
         self.settle(index);
     }
@@ -360,7 +387,7 @@ impl AccountState {
     ) {
         let Some(index) = self.index(key) else { return };
         let slot = &mut self.slots[index];
-        let Phase::Log { mut at } = slot.phase else {
+        let Phase::Log { mut at, again } = slot.phase else {
             return;
         };
         let gone = slot.fetching.take().unwrap_or_default();
@@ -377,7 +404,7 @@ impl AccountState {
             }
             at += 1;
         }
-        slot.phase = Phase::Log { at };
+        slot.phase = Phase::Log { at, again };
         self.settle(index);
     }
 
@@ -415,8 +442,10 @@ impl AccountState {
         let in_log = |at| self.log_from(at).next().map(NoticeId::millis);
         waiting.or_else(|| match slot.phase {
             Phase::Live => None,
-            Phase::Log { at } => in_log(at),
-            Phase::Backlog { log_from, next } => {
+            Phase::Log { at, .. } => in_log(at),
+            // Not yet looked at, it may hold anything from before.
+            Phase::Backlog { looked: false, .. } => Some(slot.session.spec().since),
+            Phase::Backlog { log_from, next, .. } => {
                 next.map(NoticeId::millis).or_else(|| in_log(log_from))
             }
         })
@@ -425,8 +454,18 @@ impl AccountState {
     fn settle(&mut self, index: usize) {
         let end = self.log_end();
         let slot = &mut self.slots[index];
-        if slot.phase == (Phase::Log { at: end }) {
-            slot.phase = Phase::Live;
+        if let Phase::Log { at, again } = slot.phase
+            && at == end
+        {
+            slot.phase = if again {
+                Phase::Backlog {
+                    log_from: end,
+                    looked: true,
+                    next: None,
+                }
+            } else {
+                Phase::Live
+            };
             slot.ahead = Vec::new();
         }
         self.trim_log();
@@ -474,7 +513,10 @@ impl AccountState {
             .filter(|slot| slot.needs_log_from() == Some(start))
         {
             slot.session.close(CloseReason::TooSlow);
-            slot.phase = Phase::Log { at: start + 1 };
+            slot.phase = Phase::Log {
+                at: start + 1,
+                again: false,
+            };
         }
         self.trim_log();
     }

@@ -42,11 +42,19 @@ impl DrainPace {
     }
 }
 
+/// A drain under way.
+#[derive(Debug)]
+struct Running {
+    task: JoinHandle<()>,
+    /// When the last session is asked to go.
+    until: Instant,
+}
+
 /// Starts, stops and watches the drain of this node.
 #[derive(Debug)]
 pub struct DrainControl {
     registry: Arc<Registry>,
-    running: Mutex<Option<JoinHandle<()>>>,
+    running: Mutex<Option<Running>>,
     ending: AtomicBool,
 }
 
@@ -67,16 +75,20 @@ impl DrainControl {
         self.registry.is_draining()
     }
 
-    /// Begins to drain; goes on with a drain that is under way. True when this call began it.
-    pub fn start(&self, pace: DrainPace) -> bool {
+    /// Begins to drain; goes on with a drain that is under way, sooner if this one ends sooner.
+    pub fn start(&self, pace: DrainPace) {
         let mut running = self.running.lock();
-        if running.is_some() {
-            return false;
+        let until = Instant::now() + pace.window;
+        if let Some(earlier) = running.as_ref() {
+            if earlier.until <= until {
+                return;
+            }
+            earlier.task.abort();
         }
         self.registry.set_draining(true);
         tracing::info!(sessions = self.registry.sessions(), window = ?pace.window, "draining");
-        *running = Some(tokio::spawn(drain(Arc::clone(&self.registry), pace)));
-        true
+        let task = tokio::spawn(drain(Arc::clone(&self.registry), pace));
+        *running = Some(Running { task, until });
     }
 
     /// Takes the drain back: sessions that are still here stay, and new ones are let in. False when the server is
@@ -85,8 +97,8 @@ impl DrainControl {
         if self.ending.load(Ordering::Acquire) {
             return false;
         }
-        if let Some(task) = self.running.lock().take() {
-            task.abort();
+        if let Some(running) = self.running.lock().take() {
+            running.task.abort();
         }
         self.registry.set_draining(false);
         self.registry.each_session(|session| session.forget_move());

@@ -1,6 +1,7 @@
 //! A notice on its way out, encoded once for all the sessions that get it.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -22,20 +23,21 @@ pub struct Push {
     redelivered: bool,
     /// False for what is offered once and never stored: nobody has to acknowledge it.
     stored: bool,
-    live: bool,
+    /// When the server took the call that staged it; none when it comes out of the inbox.
+    accepted: Option<Instant>,
     bare: OnceLock<Bytes>,
     enveloped: OnceLock<Bytes>,
 }
 
 impl Push {
-    /// A notice that was staged a moment ago.
+    /// A notice that was staged a moment ago, by a call taken at `accepted`.
     #[must_use]
-    pub fn live(notice: Arc<Notice>, stored: bool) -> Self {
+    pub fn live(notice: Arc<Notice>, stored: bool, accepted: Instant) -> Self {
         Self {
             notice,
             redelivered: false,
             stored,
-            live: true,
+            accepted: Some(accepted),
             bare: OnceLock::new(),
             enveloped: OnceLock::new(),
         }
@@ -48,7 +50,7 @@ impl Push {
             notice,
             redelivered,
             stored: true,
-            live: false,
+            accepted: None,
             bare: OnceLock::new(),
             enveloped: OnceLock::new(),
         }
@@ -72,10 +74,10 @@ impl Push {
         self.stored
     }
 
-    /// Whether it came straight from staging, and not out of the inbox.
+    /// When the server took the call that staged it, if it comes straight from there.
     #[must_use]
-    pub fn is_live(&self) -> bool {
-        self.live
+    pub fn accepted(&self) -> Option<Instant> {
+        self.accepted
     }
 
     /// About how many bytes it keeps in memory while it waits in a mailbox.

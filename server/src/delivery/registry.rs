@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -296,23 +297,26 @@ impl Registry {
                 notice,
                 ephemeral,
                 source,
+                accepted,
             } => {
                 self.metrics.staged(source);
-                let account = notice.receiver.clone();
-                self.with_account(&account, |state| {
-                    state.publish(&Arc::new(Push::live(notice, !ephemeral)))
-                });
+                if let Some(entry) = self.account(&notice.receiver) {
+                    let accepted = accepted.unwrap_or_else(Instant::now);
+                    let push = Arc::new(Push::live(notice, !ephemeral, accepted));
+                    entry.state.lock().publish(&push);
+                }
             }
             Committed::Duplicate => self.metrics.duplicate(),
             Committed::Read {
                 account,
                 asked,
                 read,
+                withdrawn,
                 reader,
                 at,
             } => {
                 self.metrics.read(&read, at);
-                self.with_account(&account, |state| state.read(&asked, &read, reader));
+                self.with_account(&account, |state| state.read(&asked, &withdrawn, reader));
             }
             Committed::Withdrawn { account, ids, why } => {
                 self.metrics.withdrawn(why, ids.len());

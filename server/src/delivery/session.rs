@@ -262,10 +262,12 @@ impl Session {
 
     /// Asks the client to move after `after_ms`, once; true when this call was the first.
     pub fn ask_to_move(&self, after_ms: u32) -> bool {
+        if self.flags.fetch_or(MOVING, Ordering::AcqRel) & MOVING != 0 {
+            return false;
+        }
         self.move_after.store(after_ms, Ordering::Relaxed);
-        let before = self.flags.fetch_or(MOVE | MOVING, Ordering::AcqRel);
-        self.wake();
-        before & MOVING == 0
+        self.raise(MOVE);
+        true
     }
 
     /// Forgets that the client was asked to move: the drain was taken back.

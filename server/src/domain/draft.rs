@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::value::RawValue;
 
@@ -53,6 +54,8 @@ pub struct Draft {
     pub producer: Arc<str>,
     /// Who asked.
     pub source: Source,
+    /// When the server took the call: the lag of a live push is reckoned from here.
+    pub accepted: Instant,
 }
 
 /// A 128-bit fingerprint under a keyed hash that the store supplies.

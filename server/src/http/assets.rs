@@ -50,8 +50,10 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
         .map(|path: FullPath| page(path.as_str()));
     let file = warp::path::param::<String>()
         .and(warp::path::end())
+        // Before the method: what is no file of ours is unknown, whatever is asked of it.
+        .and_then(file)
         .and(warp::get())
-        .and_then(file);
+        .map(|asset: &Asset| answer(asset.kind, asset.bytes));
     page.or(file).unify().boxed()
 }
 
@@ -68,12 +70,11 @@ fn page(path: &str) -> Response {
     response
 }
 
-async fn file(name: String) -> Result<Response, Rejection> {
-    let asset = ASSETS
-        .iter()
+async fn file(name: String) -> Result<&'static Asset, Rejection> {
+    let mut assets = ASSETS.iter();
+    assets
         .find(|asset| asset.name == name)
-        .ok_or_else(warp::reject::not_found)?;
-    Ok(answer(asset.kind, asset.bytes))
+        .ok_or_else(warp::reject::not_found)
 }
 
 fn answer(kind: &'static str, bytes: &'static [u8]) -> Response {

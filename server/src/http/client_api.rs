@@ -108,7 +108,7 @@ where
 {
     let client = services.client(&head.headers, &head.query).await?;
     let limits = services.intake.limits();
-    let body = read_body(body, limits.body_bytes, limits.body_timeout).await?;
+    let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let body: SendBody<'_> = parse(&body)?;
     let input = ClientInput {
         receiver_id: body.receiver_id,
@@ -149,7 +149,7 @@ where
 {
     let client = services.client(&head.headers, &head.query).await?;
     let limits = services.intake.limits();
-    let body = read_body(body, limits.body_bytes, limits.body_timeout).await?;
+    let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let body: AckBody<'_> = parse(&body)?;
     let ids = services.intake.ack_ids(body.ids)?;
     let request = MarkRead {

@@ -55,3 +55,7 @@ fn check_at(
         ),
     }
 }
+
+#[cfg(test)]
+#[path = "drain_proof_tests.rs"]
+mod tests;

@@ -1,12 +1,13 @@
 //! Reading requests and writing answers: what every handler does around its own matter.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::http::{HeaderMap, StatusCode};
@@ -71,6 +72,13 @@ impl Head {
     }
 }
 
+/// Of a body that is too large so much more is read and thrown away: most clients look for no answer before all is
+/// written, and to close on them would reset the connection before they see it.
+const THROWN_AWAY: usize = 64 << 20;
+
+/// A client that pauses for so long looks for the answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Reads a body of at most `limit` bytes within `time`.
 ///
 /// # Errors
@@ -84,7 +92,14 @@ where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    let read = timeout(time, collect(body, limit)).await;
+    let mut body = std::pin::pin!(body);
+    let deadline = Instant::now() + time;
+    let read = timeout_at(deadline, collect(body.as_mut(), limit)).await;
+    if let Ok(Err(problem)) = &read
+        && problem.code == Code::TooLarge
+    {
+        let _in_time = timeout_at(deadline, throw_away(body)).await;
+    }
     read.unwrap_or_else(|_| {
         Err(Problem::new(
             Code::RequestTimeout,
@@ -93,12 +108,24 @@ where
     })
 }
 
-async fn collect<S, B>(body: S, limit: usize) -> Result<bytes::Bytes, Problem>
+async fn throw_away<S, B>(mut body: Pin<&mut S>)
 where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    let mut body = std::pin::pin!(body);
+    let mut left = THROWN_AWAY;
+    while let Ok(Some(Ok(part))) = timeout(PAUSE, body.next()).await
+        && part.remaining() < left
+    {
+        left -= part.remaining();
+    }
+}
+
+async fn collect<S, B>(mut body: Pin<&mut S>, limit: usize) -> Result<bytes::Bytes, Problem>
+where
+    S: Stream<Item = Result<B, warp::Error>>,
+    B: Buf,
+{
     let mut whole = BytesMut::new();
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|_| Problem::invalid("the body broke off"))?;

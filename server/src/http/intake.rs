@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
@@ -201,6 +202,7 @@ impl Intake {
             idempotency_key: key("idempotencyKey", input.idempotency_key.as_deref())?,
             producer: Arc::clone(producer),
             source: Source::Service,
+            accepted: Instant::now(),
         })
     }
 
@@ -228,6 +230,7 @@ impl Intake {
             idempotency_key: key("idempotencyKey", input.idempotency_key.as_deref())?,
             producer: Arc::from(DEFAULT_PRODUCER),
             source: Source::Client,
+            accepted: Instant::now(),
         })
     }
 
@@ -293,13 +296,25 @@ impl Intake {
     }
 }
 
-/// Reads JSON of a known shape.
+/// Reads a JSON object of a known shape.
 ///
 /// # Errors
 /// What is wrong with it, and where.
 pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
+    check_object(json)?;
     serde_json::from_slice(json)
         .map_err(|error| Problem::invalid(format!("not the JSON expected: {error}")))
+}
+
+/// Derived readers also take a list, for an object with its members in their order; no caller means that.
+///
+/// # Errors
+/// When the JSON does not begin as an object does.
+pub(super) fn check_object(json: &[u8]) -> Result<(), Problem> {
+    match first_byte(json) {
+        Some(b'{') => Ok(()),
+        _ => Err(Problem::invalid("not the JSON expected: an object")),
+    }
 }
 
 fn first_byte(body: &[u8]) -> Option<u8> {

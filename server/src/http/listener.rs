@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use warp::reply::Response;
 
 /// Connections that wait to be accepted; the kernel's own limit may be lower.
@@ -80,20 +81,23 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Serves with `filter`, for ever.
-    pub async fn serve<F>(self, filter: F)
+    /// Serves with `filter` until `stop` turns true; then no more connections are accepted, and this ends when those
+    /// that are open have answered what was asked.
+    pub async fn serve<F>(self, filter: F, mut stop: watch::Receiver<bool>)
     where
         F: warp::Filter<Error = Infallible> + Clone + Send + Sync + 'static,
         F::Extract: warp::Reply,
         F::Future: Send,
     {
-        let permits = Arc::new(Semaphore::new(self.options.connections.0));
+        let most = self.options.connections.0;
+        let permits = Arc::new(Semaphore::new(most));
         let service = warp::service(filter);
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return;
+            let accepted = tokio::select! {
+                accepted = self.accept(&permits) => accepted,
+                () = asked_to_stop(&mut stop) => break,
             };
-            let (stream, peer) = match self.socket.accept().await {
+            let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -101,13 +105,32 @@ impl Listener {
                     continue;
                 }
             };
-            let (service, options) = (service.clone(), self.options);
+            let (service, options, stop) = (service.clone(), self.options, stop.clone());
             tokio::spawn(async move {
-                serve_connection(stream, peer, service, options).await;
+                serve_connection(stream, peer, service, options, stop).await;
                 drop(permit);
             });
         }
+        let all = u32::try_from(most).unwrap_or(u32::MAX);
+        let _all_ended = permits.acquire_many(all).await;
     }
+
+    async fn accept(
+        &self,
+        permits: &Arc<Semaphore>,
+    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let permit = Arc::clone(permits)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let (stream, peer) = self.socket.accept().await?;
+        Ok((stream, peer, permit))
+    }
+}
+
+/// Ends when the server is asked to stop, or is gone.
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 async fn serve_connection<S>(
@@ -115,6 +138,7 @@ async fn serve_connection<S>(
     peer: SocketAddr,
     service: S,
     options: ListenerOptions,
+    mut stop: watch::Receiver<bool>,
 ) where
     S: tower_service::Service<hyper::Request<Incoming>, Response = Response, Error = Infallible>
         + Clone,
@@ -127,13 +151,20 @@ async fn serve_connection<S>(
         request.extensions_mut().insert(peer);
         service.clone().call(request)
     });
-    let served = hyper::server::conn::http1::Builder::new()
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = asked_to_stop(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection broke");
     }

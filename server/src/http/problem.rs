@@ -222,6 +222,10 @@ impl Problem {
         }
         if self.code == Code::UpgradeRequired {
             headers.insert(
+                warp::http::header::CONNECTION,
+                HeaderValue::from_static("upgrade"),
+            );
+            headers.insert(
                 warp::http::header::UPGRADE,
                 HeaderValue::from_static("websocket"),
             );

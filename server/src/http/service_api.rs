@@ -281,7 +281,7 @@ where
 {
     services.producer(&head.headers)?;
     let limits = services.intake.limits();
-    let body = read_body(body, limits.body_bytes, limits.body_timeout).await?;
+    let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let input: IssueInput = parse(&body)?;
     let account = services.intake.account("accountId", &input.account_id)?;
     let ttl = token_ttl(&services, input.ttl_seconds)?;
@@ -324,7 +324,7 @@ where
 {
     services.producer(&head.headers)?;
     let limits = services.intake.limits();
-    let body = read_body(body, limits.body_bytes, limits.body_timeout).await?;
+    let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let input: RevokeInput = parse(&body)?;
     let token = TokenDigest::of(&input.token);
     let grant = services.tokens.resolve(&token).await?;

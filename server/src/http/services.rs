@@ -131,18 +131,28 @@ impl Services {
     /// # Errors
     /// When the token does not hold, or the token store is away.
     pub async fn client_of(&self, token: &str) -> Result<Client, Problem> {
-        let ended = || {
-            Problem::new(
-                Code::Unauthenticated,
-                "the session token is unknown, expired or revoked",
-            )
-        };
         if token.len() > TOKEN_BYTES {
-            return Err(ended());
+            return Err(token_ended());
         }
         let token = TokenDigest::of(token);
-        let grant = self.tokens.resolve(&token).await?.ok_or_else(ended)?;
+        let grant = self.still_holds(&token).await?;
         Ok(Client { token, grant })
+    }
+
+    /// The grant of a token, as long as it holds.
+    ///
+    /// # Errors
+    /// When the token does not hold, or the token store is away.
+    pub async fn still_holds(&self, token: &TokenDigest) -> Result<Grant, Problem> {
+        self.tokens.resolve(token).await?.ok_or_else(token_ended)
+    }
+
+    /// The most bytes of a client's body, and of the small service calls: a notice with every character escaped, or
+    /// an acknowledgement of as many ids as are allowed.
+    #[must_use]
+    pub fn small_body(&self) -> usize {
+        let limits = self.intake.limits();
+        (limits.message_bytes * 6).max(limits.ids_per_ack * 64) + 8 * 1024
     }
 
     /// Takes one of this second's new sessions.
@@ -162,7 +172,7 @@ impl Services {
     /// Takes `count` of a producer's notices of this second, where a rate is set.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when they are used up, or never can be that many.
+    /// `RATE_LIMITED` when they are used up, `INVALID_ARGUMENT` when there never are that many.
     pub fn take_stage_permits(&self, producer: &Arc<str>, count: usize) -> Result<(), Problem> {
         take_permits(
             self.stage_rate.as_ref(),
@@ -239,6 +249,13 @@ impl Services {
             self.config.trusted_proxies.contain(address)
         })
     }
+}
+
+fn token_ended() -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        "the session token is unknown, expired or revoked",
+    )
 }
 
 fn take_permits<K: std::hash::Hash + Eq + Clone>(

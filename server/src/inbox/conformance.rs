@@ -3,6 +3,12 @@
 //! A back end writes a [`Backend`] and calls `inbox_conformance!` with an expression that makes a fresh one.
 //! Cases are functions named as sentences; they own time, and wait for nothing but answers.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, also when another crate runs them"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +129,7 @@ pub fn draft(receiver: &str, message: &str) -> Draft {
         idempotency_key: None,
         producer: Arc::from(DEFAULT_PRODUCER),
         source: Source::Service,
+        accepted: std::time::Instant::now(),
     }
 }
 
@@ -801,6 +808,17 @@ pub async fn an_automatic_read_leaves_a_notice_to_the_other_sessions<B: Backend>
         [],
         "read already: not counted again"
     );
+    let told = suite.told.take();
+    let withdrawn = |event: &Committed| match event {
+        Committed::Read { withdrawn, .. } => withdrawn.clone(),
+        _ => Vec::new(),
+    };
+    let withdrawn: Vec<_> = told.iter().map(withdrawn).collect();
+    assert_eq!(
+        withdrawn[withdrawn.len() - 4..],
+        [vec![], ids[1..].to_vec(), vec![], ids[..1].to_vec()],
+        "explicitly read for the first time"
+    );
     assert_eq!(suite.fetch("u1", &ids).await, []);
     let suite = suite.restart().await;
     assert_eq!(suite.fetch("u1", &ids).await, []);
@@ -914,6 +932,7 @@ pub async fn changes_are_told_in_order_and_before_the_answer<B: Backend>(backend
         account: whose,
         asked,
         read,
+        withdrawn: _,
         reader,
         at,
     } = &events[0]

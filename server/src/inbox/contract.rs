@@ -1,7 +1,7 @@
 //! The traits and data between the inbox and the rest of the server.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -142,6 +142,8 @@ pub enum Committed {
         ephemeral: bool,
         /// Who asked for it.
         source: Source,
+        /// When the call was taken, if it was taken on this node.
+        accepted: Option<Instant>,
     },
     /// A draft was found to be a repetition of an earlier call.
     Duplicate,
@@ -153,6 +155,9 @@ pub enum Committed {
         asked: Vec<NoticeId>,
         /// Those that were unread until now.
         read: Vec<NoticeId>,
+        /// Those that no session is to be offered any more: read explicitly for the first time, whether they
+        /// were unread or had been read automatically.
+        withdrawn: Vec<NoticeId>,
         /// Who read.
         reader: Reader,
         /// When.

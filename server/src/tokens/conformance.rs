@@ -1,5 +1,10 @@
 //! What every [`SessionTokens`] must do, as tests that run on each back end. See the inbox's suite for how.
 
+#![allow(
+    clippy::expect_used,
+    reason = "these are tests, also when another crate runs them"
+)]
+
 use std::sync::Arc;
 
 use super::{SessionTokens, TokenDigest};

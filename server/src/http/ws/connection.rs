@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -49,8 +50,20 @@ const TURNS: u32 = 32;
 struct Written {
     id: NoticeId,
     created: Millis,
-    path: PushPath,
+    accepted: Option<Instant>,
     stored: bool,
+}
+
+/// The bounds of what is read from a client whose notices may have `message_bytes`.
+pub(crate) fn wire_config(message_bytes: usize) -> WebSocketConfig {
+    // An escape may take six bytes for one, and a frame has other members.
+    let max = message_bytes * 6 + 8 * 1024;
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(max)
+        .max_frame_size(Some(max))
+        .max_message_size(Some(max))
 }
 
 /// One connection. As a future it ends with the reason for which the session is over; what is still to be written,
@@ -82,14 +95,7 @@ impl Connection {
         attachment: Attachment,
         services: Arc<Services>,
     ) -> Self {
-        // Escapes can double a text, and a frame has other members.
-        let max = services.config.limits.message_bytes * 2 + 8 * 1024;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(max)
-            .max_frame_size(Some(max))
-            .max_message_size(Some(max));
+        let config = wire_config(services.config.limits.message_bytes);
         let mut connection = Self {
             io,
             early,
@@ -279,16 +285,11 @@ impl Connection {
         match item {
             Outgoing::Notice(push) => {
                 self.out.push(notice_frame(&push, self.v1()));
-                let path = if push.is_live() {
-                    PushPath::Live
-                } else {
-                    PushPath::Replay
-                };
                 let (id, created, stored) = (push.id(), push.notice().created, push.is_stored());
                 self.written.push(Written {
                     id,
                     created,
-                    path,
+                    accepted: push.accepted(),
                     stored,
                 });
                 if stored && self.session().spec().ack == AckMode::Automatic {
@@ -323,11 +324,14 @@ impl Connection {
         let now = self.services.inbox.now();
         let transport = self.session().spec().transport;
         for written in std::mem::take(&mut self.written) {
-            self.services.metrics.pushed(
-                transport,
-                written.path,
-                now.saturating_sub(written.created),
-            );
+            let (path, lag) = match written.accepted {
+                Some(accepted) => (PushPath::Live, accepted.elapsed()),
+                None => {
+                    let lag = now.saturating_sub(written.created);
+                    (PushPath::Replay, Duration::from_millis(lag))
+                }
+            };
+            self.services.metrics.pushed(transport, path, lag);
             if written.stored {
                 self.services.inbox.mark_pushed(written.id, now);
             }

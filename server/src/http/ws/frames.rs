@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::clock::Millis;
 use crate::delivery::{Push, Shape};
 use crate::domain::NoticeId;
-use crate::http::intake::ClientInput;
+use crate::http::intake::{ClientInput, check_object};
 use crate::http::problem::Problem;
 
 /// One text frame of a client, in either protocol.
@@ -75,15 +75,36 @@ struct Members<'a> {
 /// # Errors
 /// When it is no frame of that protocol.
 pub fn parse_client_frame(text: &str, v1: bool) -> Result<ClientFrame<'_>, FrameError> {
-    let members: Members<'_> = serde_json::from_str(text).map_err(|error| FrameError {
+    let broken = |problem| FrameError {
         reference: None,
         broken: true,
-        problem: Problem::invalid(format!("not the JSON expected: {error}")),
-    })?;
+        problem,
+    };
+    check_object(text.as_bytes()).map_err(broken)?;
+    let members: Members<'_> =
+        serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
     if v1 {
         v1_frame(members)
     } else {
         Ok(legacy_frame(members))
+    }
+}
+
+/// Looks once more at what is no frame: a member of the wrong type is answered by its `ref`; no JSON at all is a
+/// broken frame.
+fn unreadable(text: &str, error: &serde_json::Error) -> FrameError {
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(rename = "ref", default)]
+        reference: serde_json::Value,
+    }
+    let looked: Result<Reference, _> = serde_json::from_str(text);
+    FrameError {
+        broken: looked.is_err(),
+        reference: looked
+            .ok()
+            .and_then(|it| it.reference.as_str().map(ToOwned::to_owned)),
+        problem: Problem::invalid(format!("not the JSON expected: {error}")),
     }
 }
 

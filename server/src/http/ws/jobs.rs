@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Millis;
-use crate::delivery::{Session, Supply};
+use crate::delivery::{CloseReason, Session, Supply};
 use crate::domain::{Draft, NoticeId};
 use crate::http::problem::{Code, Problem};
 use crate::http::services::Services;
@@ -98,6 +98,14 @@ async fn refreshed(
         ));
     }
     session.refresh(client.token, client.grant.expires);
+    // Who revoked the token before the session lived by it found no session to close.
+    if services
+        .still_holds(&client.token)
+        .await
+        .is_err_and(|problem| problem.code == Code::Unauthenticated)
+    {
+        session.close(CloseReason::TokenEnded);
+    }
     Ok(client.grant.expires)
 }
 

@@ -9,5 +9,7 @@ mod outbound;
 mod protocol;
 mod upgrade;
 
+#[cfg(fuzzing)]
+pub(crate) use connection::wire_config;
 pub use frames::{ClientFrame, FrameError, parse_client_frame};
 pub use upgrade::upgrade;

@@ -74,13 +74,13 @@ async fn shake_hands(
         .registry
         .admits()
         .map_err(|refused| because(refused.into()))?;
-    services
-        .take_connect_permit()
-        .map_err(|problem| (problem, RefusalReason::ConnectRate))?;
     let client = services
         .client(&head.headers, &head.query)
         .await
         .map_err(because)?;
+    services
+        .take_connect_permit()
+        .map_err(|problem| (problem, RefusalReason::ConnectRate))?;
     let explicit = v1 || head.parameter("ack").as_deref() == Some("client");
     let spec = SessionSpec {
         transport: Transport::WebSocket,
@@ -99,6 +99,8 @@ async fn shake_hands(
         .registry
         .join(&client.grant.account, spec)
         .map_err(|refused| because(refused.into()))?;
+    // Who revoked the token before the session had joined found no session to close.
+    services.still_holds(&client.token).await.map_err(because)?;
     tracing::debug!(
         account = %client.grant.account,
         address = %services.client_address(peer, &head.headers),
@@ -196,7 +198,13 @@ async fn serve(on_upgrade: OnUpgrade, attachment: Attachment, services: Arc<Serv
 
 fn plain(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    // Even empty it would keep the handshake's buffer of 8 KiB in memory.
+    let early = if parts.read_buf.is_empty() {
+        Bytes::new()
+    } else {
+        parts.read_buf
+    };
+    Some((parts.io.into_inner(), early))
 }
 
 async fn finish(mut connection: Connection, reason: CloseReason) {

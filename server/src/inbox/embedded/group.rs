@@ -13,7 +13,8 @@ use super::op::Answer;
 use super::outbox::Finished;
 use super::record::{FirstCall, Mark, UnreadRow};
 use super::shared::Shared;
-use super::tables::{LAST_ORDER, LAST_UNSYNCED_ORDER, TableError, Tables};
+use super::tables::{LAST_ORDER, LAST_UNSYNCED_ORDER, SETTLED_BELOW, TableError, Tables};
+use super::young;
 use crate::clock::Millis;
 use crate::domain::{AccountId, Digest, IdSource, NoticeId};
 use crate::inbox::{Committed, InboxError, Withdrawal};
@@ -21,11 +22,17 @@ use crate::inbox::{Committed, InboxError, Withdrawal};
 /// What the present group has changed, over the tables. Kept from group to group for its room.
 #[derive(Default)]
 pub(super) struct Seen {
-    pub(super) unread: HashedMap<Key, Option<UnreadRow>>,
-    pub(super) receivers: HashedMap<Key, AccountId>,
+    pub(super) unread: HashedMap<Key, Latest>,
     pub(super) marks: HashedMap<Key, Mark>,
     pub(super) first_calls: HashedMap<Digest, FirstCall>,
     pub(super) collapse: HashedMap<Digest, Key>,
+}
+
+/// An unread row as the group leaves it.
+pub(super) struct Latest {
+    row: Option<UnreadRow>,
+    /// Whose it is, when the group staged it itself.
+    receiver: Option<AccountId>,
 }
 
 /// Above so many entries a map of [`Seen`] gives its room back after the group.
@@ -41,7 +48,6 @@ fn reset<K: Eq + std::hash::Hash, V>(map: &mut HashedMap<K, V>) {
 impl Seen {
     fn reset(&mut self) {
         reset(&mut self.unread);
-        reset(&mut self.receivers);
         reset(&mut self.marks);
         reset(&mut self.first_calls);
         reset(&mut self.collapse);
@@ -55,15 +61,18 @@ pub(super) struct Memory {
     pub(super) seen: Seen,
     /// All expiry rows before this time have been swept.
     pub(super) swept: Millis,
+    /// Below which order every unread notice has its row (see `young`).
+    pub(super) settled_below: u64,
 }
 
 impl Memory {
-    pub(super) fn after(last_order: u64) -> Self {
+    pub(super) fn after(last_order: u64, settled_below: u64) -> Self {
         Self {
             ids: IdSource::after(last_order),
             last_order,
             seen: Seen::default(),
             swept: 0,
+            settled_below,
         }
     }
 }
@@ -81,6 +90,9 @@ pub(super) struct Group<'a> {
     durable: bool,
     made_ids: bool,
     changes: Vec<Change>,
+    young: Vec<young::Change>,
+    /// What the tables will say after this group, if it changes it.
+    settled_below: Option<u64>,
     /// Pushed marks that this group wrote or that lost their notice.
     settled: Vec<Key>,
 }
@@ -107,6 +119,8 @@ impl<'a> Group<'a> {
             durable: false,
             made_ids: false,
             changes: Vec::new(),
+            young: Vec::new(),
+            settled_below: None,
             settled: Vec::new(),
             shared,
             tables,
@@ -155,8 +169,11 @@ impl<'a> Group<'a> {
     /// The row of an unread notice; none when it isn't unread.
     pub(super) fn unread(&self, key: Key) -> Result<Option<UnreadRow>, TableError> {
         match self.memory.seen.unread.get(&key) {
-            Some(row) => Ok(*row),
-            None => self.tables.unread_row(key),
+            Some(latest) => Ok(latest.row),
+            None => match self.shared.young.get(key) {
+                Some(row) => Ok(Some(row)),
+                None => self.tables.unread_row(key),
+            },
         }
     }
 
@@ -170,7 +187,8 @@ impl<'a> Group<'a> {
 
     /// Whose notice it is; none when there is no such notice.
     pub(super) fn receiver(&self, key: Key) -> Result<Option<AccountId>, TableError> {
-        if let Some(receiver) = self.memory.seen.receivers.get(&key) {
+        let latest = self.memory.seen.unread.get(&key);
+        if let Some(receiver) = latest.and_then(|latest| latest.receiver.as_ref()) {
             return Ok(Some(receiver.clone()));
         }
         let row = self.tables.notice_row(key.id())?;
@@ -194,24 +212,72 @@ impl<'a> Group<'a> {
 
     /// A notice becomes unread.
     pub(super) fn add_unread(&mut self, key: Key, row: UnreadRow, receiver: &AccountId) {
-        self.put(&self.tables.unread, key.bytes(), row.bytes());
+        self.young.push(young::Change::Put(key, row));
         self.changes.push(Change::Added(
             AccountHash::of_parts(key.tail(), row.check),
             key.order(),
         ));
-        self.memory.seen.unread.insert(key, Some(row));
-        self.memory.seen.receivers.insert(key, receiver.clone());
+        let latest = Latest {
+            row: Some(row),
+            receiver: Some(receiver.clone()),
+        };
+        self.memory.seen.unread.insert(key, latest);
     }
 
     /// A notice is no longer unread.
     pub(super) fn remove_unread(&mut self, key: Key, row: UnreadRow) {
-        self.delete(&self.tables.unread, key.bytes());
+        if self.is_young(key) {
+            self.young.push(young::Change::Remove(key));
+        } else {
+            self.delete(&self.tables.unread, key.bytes());
+        }
         self.changes.push(Change::Removed(
             AccountHash::of_parts(key.tail(), row.check),
             key.order(),
         ));
-        self.memory.seen.unread.insert(key, None);
+        let none = Latest {
+            row: None,
+            receiver: None,
+        };
+        self.memory.seen.unread.entry(key).or_insert(none).row = None;
         self.settled.push(key);
+    }
+
+    /// Whether an unread notice has no row in the table yet.
+    fn is_young(&self, key: Key) -> bool {
+        key.order() >= self.memory.settled_below
+            && (self.memory.seen.unread.contains_key(&key) && self.added(key)
+                || self.shared.young.get(key).is_some())
+    }
+
+    /// Whether this group made the notice.
+    fn added(&self, key: Key) -> bool {
+        let put =
+            |change: &young::Change| matches!(change, young::Change::Put(of, _) if *of == key);
+        self.young.iter().any(put)
+    }
+
+    /// An unread notice has another row now.
+    pub(super) fn update_unread(&mut self, key: Key, row: UnreadRow) {
+        if self.is_young(key) {
+            self.young.push(young::Change::Put(key, row));
+        } else {
+            self.put(&self.tables.unread, key.bytes(), row.bytes());
+        }
+    }
+
+    /// A young notice gets its row in the table.
+    pub(super) fn settle_unread(&mut self, key: Key, row: UnreadRow) {
+        let pushed = row.pushed.or_else(|| self.shared.pushed.get(key));
+        let row = UnreadRow { pushed, ..row };
+        self.put(&self.tables.unread, key.bytes(), row.bytes());
+        self.young.push(young::Change::Remove(key));
+        self.settled.push(key);
+    }
+
+    /// Every unread notice below `order` has its row, once this group is written.
+    pub(super) fn settled_below(&mut self, order: u64) {
+        self.settled_below = Some(order);
     }
 
     /// An unread notice meets its fate.
@@ -250,6 +316,23 @@ impl<'a> Group<'a> {
         super::shared::unavailable(error)
     }
 
+    /// Brings what is in memory up to date with what was written.
+    fn publish(&mut self) {
+        if let Some(below) = self.settled_below {
+            self.memory.settled_below = below;
+        }
+        if !self.young.is_empty() {
+            self.shared.young.apply(self.young.drain(..));
+        }
+        if !self.changes.is_empty() {
+            let mut index = self.shared.index.write();
+            self.changes.iter().for_each(|change| index.apply(*change));
+        }
+        if !self.settled.is_empty() {
+            self.shared.pushed.forget(self.settled.drain(..));
+        }
+    }
+
     /// Writes everything at once, and brings the index up to date.
     pub(super) fn commit(mut self) -> Commit {
         self.memory.seen.reset();
@@ -261,7 +344,11 @@ impl<'a> Group<'a> {
         } else if self.made_ids {
             self.put(&self.tables.meta, LAST_UNSYNCED_ORDER, order);
         }
+        if let Some(below) = self.settled_below {
+            self.put(&self.tables.meta, SETTLED_BELOW, below.to_be_bytes());
+        }
         if self.batch.is_empty() {
+            self.publish();
             return Commit::Unchanged(self.finished);
         }
         let mode = if durable {
@@ -269,16 +356,14 @@ impl<'a> Group<'a> {
         } else {
             PersistMode::Buffer
         };
-        if let Err(error) = self.batch.durability(Some(mode)).commit() {
+        let batch = std::mem::replace(
+            &mut self.batch,
+            WriteBatch::with_capacity(self.tables.database.clone(), 0),
+        );
+        if let Err(error) = batch.durability(Some(mode)).commit() {
             return Commit::Failed(error, self.finished.answers);
         }
-        if !self.changes.is_empty() {
-            let mut index = self.shared.index.write();
-            self.changes.iter().for_each(|change| index.apply(*change));
-        }
-        if !self.settled.is_empty() {
-            self.shared.pushed.forget(self.settled.into_iter());
-        }
+        self.publish();
         if durable {
             Commit::Synced(self.finished)
         } else {

@@ -47,19 +47,24 @@ impl Outbox {
         Arc::new(outbox)
     }
 
-    /// Hands a group over, when there is room; false when nobody will ever tell it.
-    pub(super) fn put(&self, finished: Finished) -> bool {
+    /// Whether nobody tells any more.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.state.lock().deaf
+    }
+
+    /// Hands a group over, when there is room; gives it back when nobody will ever tell it.
+    pub(super) fn put(&self, finished: Finished) -> Result<(), Finished> {
         let mut state = self.state.lock();
         while state.bounded && state.groups.len() >= MOST {
             self.room.wait(&mut state);
         }
         if state.deaf {
-            return false;
+            return Err(finished);
         }
         state.groups.push_back(finished);
         drop(state);
         self.news.notify_one();
-        true
+        Ok(())
     }
 
     /// Never makes the writer wait again.

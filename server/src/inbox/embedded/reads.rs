@@ -1,7 +1,7 @@
 //! Reads. They run beside the writer, on what is committed.
 //!
-//! The order of look-ups makes snapshots needless: a notice only ever goes from the unread table to the marks,
-//! so who looks for it in the unread table first finds it in one of them.
+//! The order of look-ups makes snapshots needless: a notice only ever goes from `young` to the unread table or the
+//! marks, and from there to the marks, so who looks in this order finds it in one of them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::tables::{TableError, Tables, account_rows};
 use crate::clock::Millis;
 use crate::domain::{AccountId, Notice, NoticeId, NoticeState, StateName};
-use crate::inbox::{HistoryEntry, HistoryQuery, Unread, UnreadPage};
+use crate::inbox::{Unread, UnreadPage};
 use crate::tokens::{Grant, TokenDigest};
 
 pub(super) struct Reads<'a> {
@@ -30,7 +30,9 @@ impl Reads<'_> {
         let hash = self.shared.secret.account(account);
         let skip: HashSet<NoticeId> = skip.iter().copied().collect();
         let mut page = UnreadPage::default();
-        for (key, row) in self.unread_rows(hash)? {
+        // What is skipped, what is wanted, and one more to say that there is more.
+        let most = limit.saturating_add(skip.len()).saturating_add(1);
+        for (key, row) in self.unread_rows(hash, most)? {
             if skip.contains(&key.id()) {
                 continue;
             }
@@ -49,8 +51,12 @@ impl Reads<'_> {
         Ok(page)
     }
 
-    /// The account's unread and unexpired rows, oldest first.
-    fn unread_rows(&self, account: AccountHash) -> Result<Vec<(Key, UnreadRow)>, TableError> {
+    /// The account's unread and unexpired rows, oldest first, at most `most`.
+    pub(super) fn unread_rows(
+        &self,
+        account: AccountHash,
+        most: usize,
+    ) -> Result<Vec<(Key, UnreadRow)>, TableError> {
         let Some(entry) = self.shared.index.read().get(account) else {
             return Ok(Vec::new());
         };
@@ -58,6 +64,7 @@ impl Reads<'_> {
         let count = usize::try_from(entry.count).unwrap_or(usize::MAX);
         let mut rows = Vec::with_capacity(count.min(1024));
         let (mut met, mut oldest) = (0, None);
+        let young = self.shared.young.of(account, entry.floor, u64::MAX);
         for row in account_rows(&self.tables.unread, account, entry.floor, u64::MAX) {
             let (key, row) = row.into_inner()?;
             let key = Key::read(&key).ok_or(BadRow { table: "unread" })?;
@@ -71,8 +78,16 @@ impl Reads<'_> {
             }
             met += 1;
             // What follows was told, or will be, after this call began.
-            if met == count {
+            if met == count || rows.len() == most {
                 break;
+            }
+        }
+        // It may have got its row between the two looks.
+        let newest = rows.last().map(|(key, _)| *key);
+        for (key, row) in young.into_iter().filter(|(key, _)| Some(*key) > newest) {
+            oldest = oldest.or(Some(key.order()));
+            if rows.len() < most && !row.expired(now) {
+                rows.push((key, row));
             }
         }
         if let Some(oldest) = oldest.filter(|oldest| *oldest > entry.floor) {
@@ -82,7 +97,11 @@ impl Reads<'_> {
     }
 
     /// The notice, if it is there and the account's.
-    fn notice(&self, id: NoticeId, account: &AccountId) -> Result<Option<Arc<Notice>>, TableError> {
+    pub(super) fn notice(
+        &self,
+        id: NoticeId,
+        account: &AccountId,
+    ) -> Result<Option<Arc<Notice>>, TableError> {
         let Some(row) = self.tables.notice_row(id)? else {
             return Ok(None);
         };
@@ -111,7 +130,7 @@ impl Reads<'_> {
     }
 
     fn is_offerable(&self, key: Key) -> Result<bool, TableError> {
-        if self.tables.unread.contains_key(key.bytes())? {
+        if self.shared.young.get(key).is_some() || self.tables.unread.contains_key(key.bytes())? {
             return Ok(true);
         }
         Ok(self
@@ -123,7 +142,8 @@ impl Reads<'_> {
     pub(super) fn state(&self, id: NoticeId) -> Result<Option<NoticeState>, TableError> {
         let key = Key::of(id);
         let waiting = self.shared.pushed.get(key);
-        if let Some(row) = self.tables.unread_row(key)? {
+        let young = self.shared.young.get(key);
+        if let Some(row) = young.map_or_else(|| self.tables.unread_row(key), |row| Ok(Some(row)))? {
             return Ok(Some(self.state_of_unread(id, row, waiting)));
         }
         let mark = self.tables.mark(key)?;
@@ -160,71 +180,6 @@ impl Reads<'_> {
             pushed,
             read: None,
         }
-    }
-
-    pub(super) fn history(
-        &self,
-        account: &AccountId,
-        query: HistoryQuery,
-    ) -> Result<Vec<HistoryEntry>, TableError> {
-        if query.unread_only {
-            return self.unread_history(account, query);
-        }
-        let hash = self.shared.secret.account(account);
-        let below = query.before.map_or(u64::MAX, NoticeId::order);
-        let mut entries = Vec::new();
-        for row in account_rows(&self.tables.notices, hash, 0, below).rev() {
-            if entries.len() == query.limit {
-                break;
-            }
-            let (key, row) = row.into_inner()?;
-            let key = Key::read(&key).ok_or(BadRow { table: "notices" })?;
-            let notice = record::read_notice(key.id(), &row)?;
-            if notice.receiver == *account
-                && let Some(read) = self.shown_as(key, &notice)?
-            {
-                entries.push(HistoryEntry {
-                    notice: Arc::new(notice),
-                    read,
-                });
-            }
-        }
-        Ok(entries)
-    }
-
-    /// Whether history shows a notice, and then whether as read.
-    fn shown_as(&self, key: Key, notice: &Notice) -> Result<Option<bool>, TableError> {
-        if self.tables.unread.contains_key(key.bytes())? {
-            return Ok((!notice.expired(self.shared.clock.now())).then_some(false));
-        }
-        let mark = self.tables.mark(key)?;
-        Ok(mark.filter(|mark| mark.fate.is_read()).map(|_| true))
-    }
-
-    fn unread_history(
-        &self,
-        account: &AccountId,
-        query: HistoryQuery,
-    ) -> Result<Vec<HistoryEntry>, TableError> {
-        let below = query.before.map_or(u64::MAX, NoticeId::order);
-        let rows = self.unread_rows(self.shared.secret.account(account))?;
-        let mut entries = Vec::new();
-        for (key, _) in rows
-            .into_iter()
-            .rev()
-            .filter(|(key, _)| key.order() < below)
-        {
-            if entries.len() == query.limit {
-                break;
-            }
-            if let Some(notice) = self.notice(key.id(), account)? {
-                entries.push(HistoryEntry {
-                    notice,
-                    read: false,
-                });
-            }
-        }
-        Ok(entries)
     }
 
     pub(super) fn grant(&self, token: &TokenDigest) -> Result<Option<Grant>, TableError> {

@@ -332,6 +332,7 @@ pub(super) fn draft_of(notice: Notice) -> Draft {
         idempotency_key: None,
         producer: notice.producer,
         source: Source::Service,
+        accepted: std::time::Instant::now(),
     }
 }
 
@@ -354,4 +355,76 @@ pub(super) fn read_token(bytes: &[u8]) -> Result<(Millis, AccountId), BadRow> {
         ))
     };
     read().ok_or(BadRow { table: "tokens" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lifetime() -> impl Strategy<Value = Lifetime> {
+        prop_oneof![
+            Just(Lifetime::Kept),
+            any::<u64>().prop_map(Lifetime::Seconds)
+        ]
+    }
+
+    prop_compose! {
+        fn draft()(
+            receiver in ".{1,20}",
+            sender in prop::option::of(".{0,20}"),
+            (message, kind) in (".{0,300}", prop::option::of(".{0,9}")),
+            data in prop::option::of(any::<i64>()),
+            collapse in prop::option::of(".{0,9}"),
+            producer in ".{0,9}",
+            lifetime in lifetime(),
+        ) -> Draft {
+            let json = |number: i64| RawValue::from_string(format!("[ {number}]")).expect("JSON");
+            Draft {
+                receiver: AccountId::trusted(&receiver),
+                sender: sender.map(|sender| AccountId::trusted(&sender)),
+                message: message.into(),
+                kind: kind.map(Into::into),
+                data: data.map(json),
+                lifetime,
+                collapse_key: collapse.map(Into::into),
+                idempotency_key: None,
+                producer: producer.into(),
+                source: Source::Service,
+                accepted: std::time::Instant::now(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_notice_reads_back_as_it_was_written(draft in draft(), id: u128) {
+            let id = NoticeId::from_bits(id);
+            let mut row = Vec::new();
+            write_notice(&draft, &mut row);
+            prop_assert_eq!(receiver(&row), Ok(draft.receiver.clone()));
+            let found = read_notice(id, &row).expect("readable");
+            let expected = notice_of(id, draft);
+            let debug = |notice: &Notice| format!("{notice:?}");
+            prop_assert_eq!(debug(&found), debug(&expected));
+        }
+
+        #[test]
+        fn a_cut_or_random_row_is_an_error_and_never_a_panic(draft in draft(), cut: prop::sample::Index) {
+            let mut row = Vec::new();
+            write_notice(&draft, &mut row);
+            row.truncate(cut.index(row.len()));
+            prop_assert!(read_notice(NoticeId::from_bits(1), &row).is_err());
+        }
+
+        #[test]
+        fn rows_of_fixed_form_read_back(expires in 0..=LAST, pushed in 1..=LAST, check: u64, fate in 1_u8..=5) {
+            let expires = (expires > 0).then_some(expires);
+            let row = UnreadRow { expires, pushed: Some(pushed), check };
+            prop_assert_eq!(UnreadRow::read(&row.bytes()), Ok(row));
+            let mut bytes = Mark { fate: Fate::Expired, pushed: None, read: Some(pushed) }.bytes();
+            bytes[0] = fate;
+            prop_assert_eq!(Mark::read(&bytes).map(|mark| mark.bytes()), Ok(bytes));
+        }
+    }
 }

@@ -21,6 +21,7 @@ pub(super) struct Restart {
     old: Option<Arc<Tables>>,
     wait: Duration,
     next: Option<Instant>,
+    given_up: bool,
 }
 
 impl Restart {
@@ -30,14 +31,27 @@ impl Restart {
             old: None,
             wait: FIRST_WAIT,
             next: None,
+            given_up: false,
         }
     }
 
     /// The tables are of no use any more.
     pub(super) fn begin(&mut self, old: Option<Arc<Tables>>) {
-        self.old = old;
+        self.old = old.or(self.old.take());
         self.wait = FIRST_WAIT;
-        self.next = Some(Instant::now());
+        self.next = (!self.given_up).then(Instant::now);
+    }
+
+    /// Nothing is gained by opening it again.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = true;
+        self.next = None;
+    }
+
+    /// Drops the tables that failed; false when a reader still has them.
+    pub(super) fn let_go(&mut self) -> bool {
+        self.old = self.old.take().and_then(let_go);
+        self.old.is_none()
     }
 
     /// Tries to open the store when it is time to.
@@ -47,8 +61,10 @@ impl Restart {
         }
         self.next = Some(Instant::now() + self.wait);
         self.wait = (self.wait * 2).min(LAST_WAIT);
-        if !let_go(self.old.take()) {
+        if !self.let_go() {
+            // What the old engine still has in hand may yet go to its journal.
             tracing::error!("a reader does not let go of the failed store");
+            return None;
         }
         match recovery::reopen(folder, self.cache_bytes) {
             Ok(opened) => Some(opened),
@@ -63,22 +79,17 @@ impl Restart {
     }
 }
 
-/// Drops the tables once no reader has them, so that the engine's lock is free; false when one stays.
-pub(super) fn let_go(tables: Option<Arc<Tables>>) -> bool {
-    let Some(mut tables) = tables else {
-        return true;
-    };
+/// Drops the tables once no reader has them, so that the engine's lock is free. Gives them back when one does
+/// not leave.
+pub(super) fn let_go(mut tables: Arc<Tables>) -> Option<Arc<Tables>> {
     let deadline = Instant::now() + READERS_LEAVE;
     loop {
         match Arc::try_unwrap(tables) {
             Ok(tables) => {
                 drop(tables);
-                return true;
+                return None;
             }
-            Err(shared) if Instant::now() >= deadline => {
-                drop(shared);
-                return false;
-            }
+            Err(shared) if Instant::now() >= deadline => return Some(shared),
             Err(shared) => tables = shared,
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -11,6 +11,7 @@ use super::keys::Secret;
 use super::options::{Options, StoreMetrics};
 use super::pushed::PushedMarks;
 use super::tables::Tables;
+use super::young::Young;
 use crate::clock::{Clock, Millis};
 use crate::inbox::InboxError;
 
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     /// Why staging is refused, while the store or the disk is full.
     full: RwLock<Option<String>>,
     pub(super) index: RwLock<Index>,
+    pub(super) young: Young,
     pub(super) pushed: PushedMarks,
     pub(super) queued: Semaphore,
     pub(super) clock: Clock,
@@ -63,6 +65,7 @@ impl Shared {
     pub(super) fn new(
         tables: Arc<Tables>,
         index: Index,
+        young: Young,
         secret: Secret,
         clock: Clock,
         options: &Options,
@@ -71,6 +74,7 @@ impl Shared {
             condition: RwLock::new(Condition::Ready(tables)),
             full: RwLock::new(None),
             index: RwLock::new(index),
+            young,
             pushed: PushedMarks::default(),
             queued: Semaphore::new(QUEUED_KIB as usize),
             clock,
@@ -84,6 +88,14 @@ impl Shared {
     pub(super) fn tables(&self) -> Result<Arc<Tables>, InboxError> {
         match &*self.condition.read() {
             Condition::Ready(tables) => Ok(Arc::clone(tables)),
+            Condition::Down(why) => Err(why.clone()),
+        }
+    }
+
+    /// Whether the tables can be used; if not, why.
+    pub(super) fn available(&self) -> Result<(), InboxError> {
+        match &*self.condition.read() {
+            Condition::Ready(_) => Ok(()),
             Condition::Down(why) => Err(why.clone()),
         }
     }

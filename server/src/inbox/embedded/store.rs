@@ -6,13 +6,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use base64::Engine as _;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::folder::Folder;
 use super::group::Memory;
-use super::housekeeping::Housekeeping;
+use super::housekeeping::{self, Housekeeping};
 use super::keys::Key;
 use super::op::{Op, Prepared, Sender};
 use super::open_error::OpenError;
@@ -31,7 +30,6 @@ use crate::inbox::{
     CommitObserver, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, StageError, Staged,
     UnreadPage,
 };
-use crate::tokens::{Grant, IssuedToken, SessionTokens, TokenDigest};
 
 /// How often the writer looks at the clock: buffered reads are synced, and what expired is told, within twice
 /// that.
@@ -74,10 +72,15 @@ impl EmbeddedStore {
             tables,
             secret,
             index,
+            young,
             last_order,
+            settled_below,
         } = opened;
         let dir = folder.dir().to_owned();
-        let shared = Arc::new(Shared::new(tables, index, secret, clock, options));
+        let shared = Arc::new(Shared::new(tables, index, young, secret, clock, options));
+        if let Ok(tables) = shared.tables() {
+            housekeeping::look_at_space(&shared, &tables, &folder);
+        }
         let (calls, queue) = mpsc::channel(QUEUE);
         let outbox = Outbox::new();
         let writer = Writer {
@@ -85,7 +88,7 @@ impl EmbeddedStore {
             folder,
             calls: queue,
             outbox: Arc::clone(&outbox),
-            memory: Memory::after(last_order),
+            memory: Memory::after(last_order, settled_below),
             housekeeping: Housekeeping::new(),
             restart: Restart::new(options.cache_bytes),
             waiting: VecDeque::new(),
@@ -134,6 +137,8 @@ impl EmbeddedStore {
 
     /// Puts a call into the queue, when there is room.
     async fn submit(&self, op: Op) -> Result<(), InboxError> {
+        // While it is down, the writer may be busy opening it again: nobody should wait for that.
+        self.shared.available()?;
         let closed = || unavailable("the store is closed");
         let queue = self.queue.upgrade().ok_or_else(closed)?;
         let room = self
@@ -148,7 +153,7 @@ impl EmbeddedStore {
         Ok(())
     }
 
-    async fn ask<T>(&self, op: impl FnOnce(Sender<T>) -> Op) -> Result<T, InboxError> {
+    pub(super) async fn ask<T>(&self, op: impl FnOnce(Sender<T>) -> Op) -> Result<T, InboxError> {
         let (answer, answered) = oneshot::channel();
         self.submit(op(answer)).await?;
         answered
@@ -157,7 +162,7 @@ impl EmbeddedStore {
     }
 
     /// Runs a read where it may block.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Reads<'_>) -> Result<T, TableError> + Send + 'static,
     ) -> Result<T, InboxError> {
@@ -178,7 +183,7 @@ impl EmbeddedStore {
             .unwrap_or_else(|_| Err(unavailable("a read of the store did not end")))
     }
 
-    fn measured<T>(
+    pub(super) fn measured<T>(
         &self,
         operation: Operation,
         started: Instant,
@@ -269,7 +274,7 @@ impl Inbox for EmbeddedStore {
         let started = Instant::now();
         let hash = self.shared.secret.account(account);
         if self.shared.index.read().get(hash).is_none() {
-            let nothing = self.shared.tables().map(|_| UnreadPage::default());
+            let nothing = self.shared.available().map(|()| UnreadPage::default());
             return self.measured(Operation::Unread, started, nothing);
         }
         let (account, skip) = (account.clone(), skip.to_vec());
@@ -333,7 +338,7 @@ impl Inbox for EmbeddedStore {
     }
 
     async fn unread_count(&self, account: &AccountId) -> Result<u64, InboxError> {
-        self.shared.tables()?;
+        self.shared.available()?;
         Ok(self
             .shared
             .index
@@ -346,54 +351,9 @@ impl Inbox for EmbeddedStore {
     }
 
     fn health(&self) -> Result<(), InboxError> {
-        self.shared.tables()?;
+        self.shared.available()?;
         self.shared
             .full()
             .map_or(Ok(()), |why| Err(unavailable(why)))
-    }
-}
-
-#[async_trait]
-impl SessionTokens for EmbeddedStore {
-    async fn resolve(&self, token: &TokenDigest) -> Result<Option<Grant>, InboxError> {
-        let started = Instant::now();
-        let token = *token;
-        let outcome = self.read(move |reads| reads.grant(&token)).await;
-        self.measured(Operation::TokenResolve, started, outcome)
-    }
-
-    async fn issue(&self, account: &AccountId, expires: Millis) -> Result<IssuedToken, InboxError> {
-        let started = Instant::now();
-        let outcome = self.issue_token(account.clone(), expires).await;
-        self.measured(Operation::TokenIssue, started, outcome)
-    }
-
-    async fn revoke(&self, tokens: &[TokenDigest]) -> Result<(), InboxError> {
-        let started = Instant::now();
-        let tokens = tokens.to_vec();
-        let outcome = self.ask(|answer| Op::RevokeTokens { tokens, answer }).await;
-        self.measured(Operation::TokenRevoke, started, outcome)
-    }
-}
-
-impl EmbeddedStore {
-    async fn issue_token(
-        &self,
-        account: AccountId,
-        expires: Millis,
-    ) -> Result<IssuedToken, InboxError> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|_| unavailable("the system has no random numbers"))?;
-        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
-        let digest = TokenDigest::of(&token);
-        self.ask(|answer| Op::IssueToken {
-            digest,
-            account,
-            expires,
-            answer,
-        })
-        .await?;
-        Ok(IssuedToken { token, expires })
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `notices` | account hash (8), order (8) | the notice |
-//! | `unread` | the same | expiry, pushed, the account's other hash; only while unread |
+//! | `notices` | order (8), account hash (8): the id | the notice |
+//! | `unread` | account hash (8), order (8) | expiry, pushed, the account's other hash; only while unread |
 //! | `marks` | the same | what became of it, once it is not unread |
 //! | `idempotency` | day (4), digest (16) | the first call's id, and its body's digest |
 //! | `collapse` | digest (16) | the key of the newest notice of that scope |
 //! | `expiry` | time (8), key (16) | nothing |
 //! | `tokens` | SHA-256 (32) | end, account |
 //! | `meta` | name | the secret of the hashes; the order of the newest id |
+//!
+//! The large rows, the notices, come in the order of their keys: they are written at the end of a table and
+//! never merged with older ones, and what is old is at the beginning. The small ones are by account, as catching
+//! up and history need them.
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{
@@ -54,6 +58,9 @@ pub(super) const LAST_ORDER: &[u8] = b"last-order";
 /// The same for groups that made ids, but need not be durable.
 pub(super) const LAST_UNSYNCED_ORDER: &[u8] = b"last-unsynced-order";
 
+/// Every unread notice of a lower order has its row in the unread table (see `young`).
+pub(super) const SETTLED_BELOW: &[u8] = b"settled-below";
+
 /// The names of the tables, in the order in which they are made.
 const NAMES: [&str; 8] = [
     "meta",
@@ -71,6 +78,14 @@ pub(super) const TABLES_ON_DISK: usize = NAMES.len() + 1;
 
 /// Journals are cut at 64 MiB by the engine; with twice that waiting, it flushes what holds them back.
 const JOURNAL_BYTES: u64 = 128 << 20;
+
+/// Files that the engine keeps open: the rest of the process's bound is for connections.
+const OPEN_FILES: usize = 256;
+
+/// Tables in memory that may wait to be written, and tables on the disk that may wait to be merged, before
+/// the writer waits: just below what makes the engine itself wait (4 and 20).
+const SEALED: usize = 2;
+const UNMERGED: usize = 18;
 
 /// A flush waits for a running compaction when there is one thread, but a second one would spin while it
 /// does (seen in the engine's sources).
@@ -90,14 +105,17 @@ pub(super) struct Tables {
 }
 
 fn settings(name: &str) -> KeyspaceCreateOptions {
-    // At most five tables of memory each (one active, four being flushed): 80 MiB for notices, 100 for the
+    // At most five tables of memory each (one active, four being flushed): 80 MiB for notices, 160 for the
     // rest, and in use only while the disk is behind.
     let memory = match name {
         "notices" => 16 << 20,
-        "unread" | "marks" | "idempotency" => 4 << 20,
+        "unread" | "marks" | "idempotency" => 8 << 20,
         _ => 2 << 20,
     };
+    // Small tables make small steps of merging, which flushes have to wait for.
+    let merging = fjall::compaction::Leveled::default().with_table_target_size(16 << 20);
     let options = KeyspaceCreateOptions::default()
+        .compaction_strategy(std::sync::Arc::new(merging))
         .max_memtable_size(memory)
         .data_block_size_policy(BlockSizePolicy::all(4 << 10));
     match name {
@@ -113,6 +131,7 @@ impl Tables {
         let database = Database::builder(dir)
             .cache_size(cache_bytes)
             .worker_threads(ENGINE_THREADS)
+            .max_cached_files(Some(OPEN_FILES))
             .max_journaling_size(JOURNAL_BYTES)
             .journal_compression(CompressionType::None)
             // Each batch names its own durability.
@@ -163,6 +182,11 @@ impl Tables {
             .max(self.order_in(LAST_UNSYNCED_ORDER)?))
     }
 
+    /// Below which order every unread notice has its row.
+    pub(super) fn settled_below(&self) -> Result<u64, TableError> {
+        self.order_in(SETTLED_BELOW)
+    }
+
     fn order_in(&self, row: &[u8]) -> Result<u64, TableError> {
         let Some(order) = self.meta.get(row)? else {
             return Ok(0);
@@ -173,6 +197,27 @@ impl Tables {
 
     /// What the tables take on the disk, without the journals.
     pub(super) fn disk_space(&self) -> u64 {
+        self.all().into_iter().map(|table| table.disk_space()).sum()
+    }
+
+    /// Waits while the engine has as much in memory as it may. It would wait by itself a little later, but
+    /// for ever if its thread failed meanwhile.
+    pub(super) fn await_memory(&self) -> fjall::Result<()> {
+        while self.is_behind() {
+            self.database.persist(PersistMode::Buffer)?;
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        let behind = |table: &Keyspace| {
+            table.sealed_memtable_count() > SEALED || table.l0_table_count() > UNMERGED
+        };
+        self.all().into_iter().any(behind)
+    }
+
+    fn all(&self) -> [&Keyspace; 8] {
         let Self {
             database: _,
             meta,
@@ -184,7 +229,7 @@ impl Tables {
             expiry,
             tokens,
         } = self;
-        let tables = [
+        [
             meta,
             notices,
             unread,
@@ -193,36 +238,13 @@ impl Tables {
             collapse,
             expiry,
             tokens,
-        ];
-        tables.into_iter().map(|table| table.disk_space()).sum()
+        ]
     }
 
     /// Whether memory holds what was given to the engine for writing into tables.
     pub(super) fn unflushed(&self) -> bool {
-        let Self {
-            database: _,
-            meta,
-            notices,
-            unread,
-            marks,
-            idempotency,
-            collapse,
-            expiry,
-            tokens,
-        } = self;
-        let tables = [
-            meta,
-            notices,
-            unread,
-            marks,
-            idempotency,
-            collapse,
-            expiry,
-            tokens,
-        ];
-        tables
-            .into_iter()
-            .any(|table| table.sealed_memtable_count() > 0)
+        let waits = |table: &Keyspace| table.sealed_memtable_count() > 0;
+        self.all().into_iter().any(waits)
     }
 
     pub(super) fn unread_row(&self, key: Key) -> Result<Option<UnreadRow>, TableError> {
@@ -242,7 +264,7 @@ impl Tables {
     }
 
     pub(super) fn notice_row(&self, id: NoticeId) -> Result<Option<UserValue>, TableError> {
-        Ok(self.notices.get(Key::of(id).bytes())?)
+        Ok(self.notices.get(id.bits().to_be_bytes())?)
     }
 }
 

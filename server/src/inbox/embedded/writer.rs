@@ -5,6 +5,7 @@
 //! once, and under load groups grow by themselves.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,7 +46,11 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut received = Vec::with_capacity(QUEUE / 8);
         while self.receive(&mut received) {
-            self.round();
+            // The engine panics on what it holds impossible. That must not end the only thread that writes:
+            // it is a failure like any other.
+            if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
+                self.stop_using_tables(unavailable("the engine gave up in the midst of a call"));
+            }
         }
         self.close();
     }
@@ -70,6 +75,9 @@ impl Writer {
 
     fn round(&mut self) {
         let calls = self.next_group();
+        if self.outbox.is_deaf() && self.shared.available().is_ok() {
+            self.give_up();
+        }
         match self.shared.tables() {
             Ok(tables) => {
                 if !calls.is_empty() {
@@ -116,13 +124,20 @@ impl Writer {
     fn carry_out(&mut self, tables: &Arc<Tables>, calls: Vec<Op>) {
         let started = Instant::now();
         let count = calls.len();
-        let room: u32 = calls.iter().map(Op::kib).sum();
-        let mut group = Group::new(&self.shared, tables, &mut self.memory);
-        for op in calls {
-            group.apply(op);
-        }
-        let commit = group.commit();
-        self.shared.queued.add_permits(room as usize);
+        let room = Room::of(&self.shared, &calls);
+        let commit = match tables.await_memory() {
+            Ok(()) => {
+                let mut group = Group::new(&self.shared, tables, &mut self.memory);
+                calls.into_iter().for_each(|op| group.apply(op));
+                group.commit()
+            }
+            Err(error) => {
+                let why = unavailable(describe(&error));
+                calls.into_iter().for_each(|op| op.refuse(&why));
+                Commit::Failed(error, Vec::new())
+            }
+        };
+        drop(room);
         self.shared
             .metrics
             .operation(Operation::Commit, started.elapsed());
@@ -157,11 +172,19 @@ impl Writer {
 
     fn hand_over(&mut self, finished: Finished) {
         let nothing = finished.events.is_empty() && finished.answers.is_empty();
-        if !nothing && !self.outbox.put(finished) {
-            self.stop_using_tables(unavailable(
-                "nobody hears what is committed: the server must be restarted",
-            ));
+        if !nothing && let Err(untold) = self.outbox.put(finished) {
+            self.give_up();
+            // Its callers hear that they have no answer.
+            drop(untold);
         }
+    }
+
+    /// What can't be told must not happen.
+    fn give_up(&mut self) {
+        self.stop_using_tables(unavailable(
+            "nobody hears what is committed: the server must be restarted",
+        ));
+        self.restart.give_up();
     }
 
     fn stop_using_tables(&mut self, why: InboxError) {
@@ -171,8 +194,7 @@ impl Writer {
     }
 
     fn refuse(&mut self, calls: Vec<Op>, why: &InboxError) {
-        let room: u32 = calls.iter().map(Op::kib).sum();
-        self.shared.queued.add_permits(room as usize);
+        let _room = Room::of(&self.shared, &calls);
         calls.into_iter().for_each(|op| op.refuse(why));
         self.ticks
             .drain(..)
@@ -186,8 +208,9 @@ impl Writer {
         };
         // Ids go on after the newest of both: of what is stored, and of what was made since.
         let last = opened.last_order.max(self.memory.last_order);
-        self.memory = Memory::after(last);
+        self.memory = Memory::after(last, opened.settled_below);
         *self.shared.index.write() = opened.index;
+        self.shared.young.replace(opened.young);
         self.shared.put_tables(opened.tables);
         tracing::info!("the store is open again");
     }
@@ -197,6 +220,9 @@ impl Writer {
         let Ok(tables) = self.shared.tables() else {
             return;
         };
+        if self.shared.young.is_crowded() {
+            self.housekeeping.settle_now();
+        }
         if self.housekeeping.pending() {
             let started = Instant::now();
             let commit =
@@ -223,8 +249,12 @@ impl Writer {
         }
     }
 
-    /// Syncs what was only buffered, and lets go of everything.
-    fn close(self) {
+    /// Writes the pushed marks that wait, syncs what was only buffered, and lets go of everything.
+    fn close(mut self) {
+        self.housekeeping.last_tick();
+        while self.housekeeping.pending() && self.shared.tables().is_ok() {
+            self.keep_house();
+        }
         let synced = self.shared.tables().is_ok_and(|tables| {
             let synced = tables.database.persist(fjall::PersistMode::SyncAll);
             synced
@@ -233,8 +263,8 @@ impl Writer {
                 })
                 .is_ok()
         });
-        let let_go =
-            super::restart::let_go(self.shared.take_tables(unavailable("the store is closed")));
+        let tables = self.shared.take_tables(unavailable("the store is closed"));
+        let let_go = tables.and_then(super::restart::let_go).is_none() && self.restart.let_go();
         if synced
             && let_go
             && let Err(error) = self.folder.set_clean()
@@ -242,5 +272,26 @@ impl Writer {
             tracing::warn!(%error, "the store's end could not be noted; it will be looked over as after a crash");
         }
         self.outbox.end();
+    }
+}
+
+/// The room in the queue that a group's calls took. Given back when the group is done, whatever became of it.
+struct Room {
+    shared: Arc<Shared>,
+    kib: u32,
+}
+
+impl Room {
+    fn of(shared: &Arc<Shared>, calls: &[Op]) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            kib: calls.iter().map(Op::kib).sum(),
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shared.queued.add_permits(self.kib as usize);
     }
 }

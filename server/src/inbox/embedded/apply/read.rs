@@ -8,6 +8,16 @@ use super::super::tables::TableError;
 use crate::domain::NoticeId;
 use crate::inbox::{Committed, MarkRead};
 
+/// What marking one notice as read did.
+enum Reading {
+    /// It was unread until now.
+    First,
+    /// It had been read automatically.
+    Explicit,
+    /// It was read before, or is not to be read.
+    Nothing,
+}
+
 impl Group<'_> {
     pub(super) fn mark_read(
         &mut self,
@@ -21,42 +31,46 @@ impl Group<'_> {
             Fate::ReadAutomatically
         };
         let mut read = Vec::with_capacity(request.ids.len());
+        let mut withdrawn = Vec::new();
         let mut outcome = Ok(());
         for &id in request.ids.iter().filter(|id| account.may_own(**id)) {
             match self.mark_one_read(Key::of(id), account, fate) {
-                Ok(true) => read.push(id),
-                Ok(false) => {}
+                Ok(Reading::First) => read.push(id),
+                Ok(Reading::Explicit) => withdrawn.push(id),
+                Ok(Reading::Nothing) => {}
                 Err(error) => outcome = Err(self.failure(&error)),
             }
+        }
+        if fate == Fate::ReadExplicitly {
+            withdrawn.extend_from_slice(&read);
         }
         // What could be marked is told, even when the tables failed half way and the caller hears of that.
         self.event(Committed::Read {
             account: request.account,
             asked: request.ids,
             read: read.clone(),
+            withdrawn,
             reader: request.reader,
             at: self.now,
         });
         self.answer(Answer::Read(answer, outcome.map(|()| read)));
     }
 
-    /// Whether the notice was unread until now.
     fn mark_one_read(
         &mut self,
         key: Key,
         account: AccountHash,
         fate: Fate,
-    ) -> Result<bool, TableError> {
+    ) -> Result<Reading, TableError> {
         let Some(row) = self.unread(key)? else {
-            self.make_explicit(key, account, fate)?;
-            return Ok(false);
+            return self.make_explicit(key, account, fate);
         };
         if !row.belongs_to(account) || row.expired(self.now) {
-            return Ok(false);
+            return Ok(Reading::Nothing);
         }
         let read = Some(self.now);
         self.retire(key, row, |pushed| Mark { fate, pushed, read });
-        Ok(true)
+        Ok(Reading::First)
     }
 
     /// An explicit read weighs more than the automatic one before it: the account's other sessions are no
@@ -66,20 +80,21 @@ impl Group<'_> {
         key: Key,
         account: AccountHash,
         fate: Fate,
-    ) -> Result<(), TableError> {
+    ) -> Result<Reading, TableError> {
         if fate != Fate::ReadExplicitly {
-            return Ok(());
+            return Ok(Reading::Nothing);
         }
         let Some(mark) = self.mark(key)? else {
-            return Ok(());
+            return Ok(Reading::Nothing);
         };
         if mark.fate != Fate::ReadAutomatically {
-            return Ok(());
+            return Ok(Reading::Nothing);
         }
         let receiver = self.receiver(key)?;
-        if receiver.is_some_and(|receiver| self.shared.secret.account(&receiver) == account) {
-            self.put_mark(key, Mark { fate, ..mark });
+        if receiver.is_none_or(|receiver| self.shared.secret.account(&receiver) != account) {
+            return Ok(Reading::Nothing);
         }
-        Ok(())
+        self.put_mark(key, Mark { fate, ..mark });
+        Ok(Reading::Explicit)
     }
 }

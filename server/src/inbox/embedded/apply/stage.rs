@@ -84,12 +84,13 @@ impl Group<'_> {
     fn offer_once(&mut self, prepared: Prepared) -> Staged {
         let id = self.next_id(prepared.account);
         self.remember_call(id, prepared.idempotency);
-        let source = prepared.draft.source;
+        let (source, accepted) = (prepared.draft.source, Some(prepared.draft.accepted));
         let notice = shared_notice(id, prepared.draft);
         self.event(Committed::Staged {
             notice,
             ephemeral: true,
             source,
+            accepted,
         });
         Staged {
             id,
@@ -160,7 +161,7 @@ impl Group<'_> {
         let id = self.next_id(account);
         let key = Key::of(id);
         let expires = record::expires(id.millis(), draft.lifetime);
-        self.put(&self.tables.notices, key.bytes(), row);
+        self.put(&self.tables.notices, id.bits().to_be_bytes(), row);
         let unread = UnreadRow {
             expires,
             pushed: None,
@@ -178,12 +179,13 @@ impl Group<'_> {
         }
         self.remember_call(id, idempotency);
         self.must_be_durable();
-        let source = draft.source;
+        let (source, accepted) = (draft.source, Some(draft.accepted));
         let notice: Arc<_> = shared_notice(id, draft);
         self.event(Committed::Staged {
             notice,
             ephemeral: false,
             source,
+            accepted,
         });
         id
     }

@@ -15,8 +15,7 @@ pub(super) fn slice(group: &mut Group<'_>) -> Slice {
     }
     let from = expiry_key(group.memory.swept, Key::at(0, 0));
     let until = expiry_key(group.now.saturating_add(1), Key::at(0, 0));
-    let mut ended = 0;
-    for row in group.tables.expiry.range(from..until) {
+    for (ended, row) in group.tables.expiry.range(from..until).enumerate() {
         if ended == SLICE {
             return Ok(Progress::More);
         }
@@ -25,7 +24,6 @@ pub(super) fn slice(group: &mut Group<'_>) -> Slice {
         group.delete(&group.tables.expiry, row);
         end(group, key)?;
         group.memory.swept = at;
-        ended += 1;
     }
     group.memory.swept = group.now.saturating_add(1);
     Ok(Progress::Done)

@@ -8,6 +8,7 @@ mod expiry;
 mod purge;
 mod pushed;
 mod retention;
+mod settle;
 mod space;
 
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ const SLICE: usize = 256;
 /// The duties, in the order in which a tick does them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Duty {
+    Settle,
     Pushed,
     Expiry,
     Sync,
@@ -43,7 +45,13 @@ enum Duty {
     Tokens,
 }
 
-const EVERY_TICK: [Duty; 4] = [Duty::Pushed, Duty::Expiry, Duty::Sync, Duty::Space];
+const EVERY_TICK: [Duty; 5] = [
+    Duty::Settle,
+    Duty::Pushed,
+    Duty::Expiry,
+    Duty::Sync,
+    Duty::Space,
+];
 const EVERY_PASS: [Duty; 3] = [Duty::Retention, Duty::Idempotency, Duty::Tokens];
 
 pub(super) struct Housekeeping {
@@ -58,6 +66,7 @@ pub(super) struct Housekeeping {
     idempotency: Purge,
     tokens: Purge,
     unsynced: bool,
+    closing: bool,
 }
 
 /// Whether a duty has more to do in this tick.
@@ -79,6 +88,7 @@ impl Housekeeping {
             idempotency: Purge::default(),
             tokens: Purge::default(),
             unsynced: false,
+            closing: false,
         }
     }
 
@@ -88,7 +98,6 @@ impl Housekeeping {
         if everything || (self.pass.is_empty() && self.next_pass <= Instant::now()) {
             self.next_pass = Instant::now() + PASS_EVERY;
             self.pass = EVERY_PASS.into_iter().rev().collect();
-            self.retention = Retention::default();
             self.idempotency.restart();
             self.tokens.restart();
         }
@@ -99,6 +108,21 @@ impl Housekeeping {
         };
     }
 
+    /// Too many notices wait for their rows: they can't wait for the next tick.
+    pub(super) fn settle_now(&mut self) {
+        if !self.due.contains(&Duty::Settle) {
+            self.due.push(Duty::Settle);
+        }
+    }
+
+    /// The store closes: only what an orderly end must not forget is still due.
+    pub(super) fn last_tick(&mut self) {
+        // The next start need not look for young notices, nor forget who was pushed.
+        self.due = vec![Duty::Pushed, Duty::Settle];
+        self.closing = true;
+        self.pass.clear();
+    }
+
     /// Whether a slice is due now.
     pub(super) fn pending(&self) -> bool {
         !self.due.is_empty() || (!self.pass.is_empty() && !self.pace.is_zero())
@@ -106,10 +130,8 @@ impl Housekeeping {
 
     /// There are no tables to look after.
     pub(super) fn idle(&mut self) {
-        self.due.clear();
-        self.pass.clear();
-        self.pace = Duration::ZERO;
-        self.unsynced = false;
+        // What a failed group did must be done again.
+        *self = Self::new();
     }
 
     /// Something was written that a sync must follow.
@@ -157,6 +179,7 @@ impl Housekeeping {
     ) -> (Option<Commit>, Progress) {
         let mut group = Group::new(shared, tables, memory);
         let outcome = match duty {
+            Duty::Settle => settle::slice(&mut group, self.closing),
             Duty::Pushed => pushed::slice(&mut group),
             Duty::Expiry => expiry::slice(&mut group),
             Duty::Sync => return (self.sync(tables), Progress::Done),
@@ -194,7 +217,8 @@ impl Housekeeping {
     }
 }
 
-fn look_at_space(shared: &Shared, tables: &Tables, folder: &Folder) {
+/// Notes whether there is room for more notices.
+pub(super) fn look_at_space(shared: &Shared, tables: &Tables, folder: &Folder) {
     shared.index.write().shrink();
     shared.pushed.shrink();
     let why = match space::why_full(&shared.limits, tables, folder) {

@@ -14,7 +14,7 @@ pub(super) fn slice(group: &mut Group<'_>) -> Slice {
         };
         if row.pushed.is_none() {
             row.pushed = Some(at);
-            group.put(&group.tables.unread, key.bytes(), row.bytes());
+            group.update_unread(key, row);
         }
     }
     Ok(if last { Progress::Done } else { Progress::More })

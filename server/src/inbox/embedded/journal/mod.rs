@@ -10,6 +10,8 @@
 //! followed by anything had been synced up to there.
 
 mod batch;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -55,7 +57,7 @@ pub(super) fn check(db: &Path, before: Before) -> Result<(), OpenError> {
         Part::Active
     };
     check_journal(&active.1, last, part)?;
-    if before == Before::Restart {
+    if before == Before::Restart && !is_empty(&active.1)? {
         begin_another(db, active.0 + 1)?;
     }
     Ok(())
@@ -128,7 +130,11 @@ fn check_journal(path: &Path, mut last: u64, part: Part) -> Result<u64, OpenErro
     if ending == Ending::Nothing {
         return Ok(last);
     }
-    let rest = rest_of(input.get_mut(), good).map_err(io)?;
+    let rest = if holds_data(input.get_ref(), good) {
+        rest_of(input.get_mut(), good).map_err(io)?
+    } else {
+        Vec::new()
+    };
     if !rest.is_empty() {
         let refused = |what| OpenError::damaged(path, format!("{what}, {good} bytes in"));
         verdict(&rest, ending, part).map_err(refused)?;
@@ -137,19 +143,33 @@ fn check_journal(path: &Path, mut last: u64, part: Part) -> Result<u64, OpenErro
     Ok(last)
 }
 
+/// Whether anything was ever written at or after `from`. Journals are made at their full length, sparse, so
+/// this saves reading tens of megabytes of nothing. Where the file system can't say, it might.
+fn holds_data(file: &File, from: u64) -> bool {
+    !matches!(
+        rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)),
+        Err(rustix::io::Errno::NXIO)
+    )
+}
+
 /// What follows the good part, without the zeros of the room that was set aside.
 fn rest_of(file: &mut File, from: u64) -> std::io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut rest = Vec::new();
     let mut chunk = vec![0; 256 << 10];
+    let nothing = vec![0; chunk.len()];
     let mut zeros = 0;
     loop {
         let read = file.read(&mut chunk)?;
         if read == 0 {
             return Ok(rest);
         }
+        if chunk[..read] == nothing[..read] {
+            zeros += read;
+            continue;
+        }
         match chunk[..read].iter().rposition(|byte| *byte != 0) {
-            None => zeros += read,
+            None => {}
             Some(last) => {
                 rest.resize(rest.len() + zeros, 0);
                 rest.extend_from_slice(&chunk[..=last]);
@@ -173,7 +193,7 @@ fn verdict(rest: &[u8], ending: Ending, part: Part) -> Result<(), &'static str> 
             // A whole group whose number is wrong was not torn. One before others was synced if it was
             // durable, and so was all before it.
             let synced = first.start == 0
-                || contains(&rest[..first.start], LAST_ORDER)
+                || holds_marker(&rest[..first.start])
                 || groups
                     .iter()
                     .any(|group| group.durable && group.end < rest.len());
@@ -215,8 +235,18 @@ fn groups_within(rest: &[u8]) -> Vec<Stray> {
     found
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+/// Whether the marker of durable groups is among these bytes, even if the damage went through it.
+fn holds_marker(bytes: &[u8]) -> bool {
+    let like = |window: &[u8]| {
+        window
+            .iter()
+            .zip(LAST_ORDER)
+            .filter(|(one, other)| one == other)
+            .count()
+    };
+    bytes
+        .windows(LAST_ORDER.len())
+        .any(|window| like(window) + 2 >= LAST_ORDER.len())
 }
 
 fn cut(path: &Path, good: u64, bytes: usize) -> std::io::Result<()> {
@@ -224,6 +254,12 @@ fn cut(path: &Path, good: u64, bytes: usize) -> std::io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.set_len(good)?;
     file.sync_all()
+}
+
+/// Whether an earlier attempt made it, and nothing was written to it.
+fn is_empty(path: &Path) -> Result<bool, OpenError> {
+    let found = std::fs::metadata(path).map_err(|error| OpenError::from_io(path, error))?;
+    Ok(found.len() == 0)
 }
 
 /// Makes the engine leave the last journal alone and write to a new one.

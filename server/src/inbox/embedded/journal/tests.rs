@@ -153,7 +153,12 @@ fn a_flipped_bit_in_a_synced_group_is_refused_and_nothing_is_changed() {
     let (last, ..) = written.groups[2];
     // The engine's checksum leaves out a group's number (8 bytes from its 5th on); all that can be seen of it
     // is that numbers rise.
-    let in_number = |at| written.groups.iter().any(|group| (5..13).contains(&(at - group.0.min(at))));
+    let in_number = |at| {
+        written
+            .groups
+            .iter()
+            .any(|group| (5..13).contains(&(at - group.0.min(at))))
+    };
     for at in (0..last).filter(|at| !in_number(*at)) {
         let (_folder, copy) = written.copy(|bytes| bytes[index(at)] ^= 4);
         let before = std::fs::read(&copy).expect("read");

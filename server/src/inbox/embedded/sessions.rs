@@ -1,0 +1,60 @@
+//! The store's session tokens.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+
+use super::op::Op;
+use super::options::Operation;
+use super::shared::unavailable;
+use super::store::EmbeddedStore;
+use crate::clock::Millis;
+use crate::domain::AccountId;
+use crate::inbox::InboxError;
+use crate::tokens::{Grant, IssuedToken, SessionTokens, TokenDigest};
+
+#[async_trait]
+impl SessionTokens for EmbeddedStore {
+    async fn resolve(&self, token: &TokenDigest) -> Result<Option<Grant>, InboxError> {
+        let started = Instant::now();
+        let token = *token;
+        let outcome = self.read(move |reads| reads.grant(&token)).await;
+        self.measured(Operation::TokenResolve, started, outcome)
+    }
+
+    async fn issue(&self, account: &AccountId, expires: Millis) -> Result<IssuedToken, InboxError> {
+        let started = Instant::now();
+        let outcome = self.issue_token(account.clone(), expires).await;
+        self.measured(Operation::TokenIssue, started, outcome)
+    }
+
+    async fn revoke(&self, tokens: &[TokenDigest]) -> Result<(), InboxError> {
+        let started = Instant::now();
+        let tokens = tokens.to_vec();
+        let outcome = self.ask(|answer| Op::RevokeTokens { tokens, answer }).await;
+        self.measured(Operation::TokenRevoke, started, outcome)
+    }
+}
+
+impl EmbeddedStore {
+    async fn issue_token(
+        &self,
+        account: AccountId,
+        expires: Millis,
+    ) -> Result<IssuedToken, InboxError> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)
+            .map_err(|_| unavailable("the system has no random numbers"))?;
+        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
+        let digest = TokenDigest::of(&token);
+        self.ask(|answer| Op::IssueToken {
+            digest,
+            account,
+            expires,
+            answer,
+        })
+        .await?;
+        Ok(IssuedToken { token, expires })
+    }
+}

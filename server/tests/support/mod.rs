@@ -1,0 +1,40 @@
+//! What the integration tests share: servers to test (in this process, or the program itself), and clients that do
+//! exactly what they are told, so that a test can also be a bad one.
+//!
+//! - [`Server`] runs the real server in this process, with its own threads, a free port and a folder of its own.
+//! - [`Program`] runs the real program, for signals, exit codes and what it prints.
+//! - Both are an [`Api`]: the calls that a service, a client and an operator make.
+//! - [`Request`] and [`Connection`] speak HTTP, [`Handshake`] and [`Socket`] WebSocket, byte by byte.
+//! - [`eventually`] waits for a condition and prints the last state; [`Ledger`] finds what was lost or doubled.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
+
+mod api;
+mod folder;
+mod http;
+mod ledger;
+mod metrics;
+mod notice;
+mod program;
+mod random;
+mod server;
+mod socket;
+mod wait;
+mod wire;
+
+pub use api::{Api, KEY};
+pub use folder::Folder;
+pub use http::{Connection, Request, Response};
+pub use ledger::{Ledger, SessionLog};
+pub use metrics::Scrape;
+pub use notice::Notice;
+pub use program::{Exit, Program};
+pub use random::Random;
+pub use server::Server;
+pub use socket::{Frame, Handshake, Socket, masked};
+pub use wait::{PATIENCE, eventually, eventually_within, in_time};
