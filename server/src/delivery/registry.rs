@@ -14,7 +14,7 @@ use super::push::Push;
 use super::session::{CloseReason, Session, SessionSpec};
 use crate::clock::Millis;
 use crate::domain::AccountId;
-use crate::inbox::{CommitObserver, Committed, SessionKey};
+use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey};
 use crate::metrics::Metrics;
 
 /// Locks on the map of accounts: enough that two cores, or sixteen, seldom meet.
@@ -291,6 +291,17 @@ impl Registry {
         now - oldest
     }
 
+    /// Gives an acknowledgement that was not stored back to the session that passed it on.
+    fn hand_back(&self, request: &MarkRead) {
+        let (Reader::Session(key) | Reader::Automatic(key)) = request.reader else {
+            return;
+        };
+        let sessions = self.sessions_of(&request.account);
+        if let Some(session) = sessions.iter().find(|session| session.key() == key) {
+            session.hand_back(&request.ids);
+        }
+    }
+
     fn apply(&self, event: Committed) {
         match event {
             Committed::Staged {
@@ -318,6 +329,7 @@ impl Registry {
                 self.metrics.read(&read, at);
                 self.with_account(&account, |state| state.read(&asked, &withdrawn, reader));
             }
+            Committed::NotRead(request) => self.hand_back(&request),
             Committed::Withdrawn { account, ids, why } => {
                 self.metrics.withdrawn(why, ids.len());
                 self.with_account(&account, |state| state.withdraw(&ids, why));

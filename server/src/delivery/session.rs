@@ -8,7 +8,7 @@ use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
 use crate::clock::Millis;
-use crate::domain::AccountId;
+use crate::domain::{AccountId, NoticeId};
 use crate::inbox::SessionKey;
 use crate::tokens::TokenDigest;
 
@@ -146,6 +146,8 @@ pub struct Session {
     account: AccountId,
     spec: SessionSpec,
     token: Mutex<TokenDigest>,
+    /// Acknowledged by the client, but the store could not take it: empty but for that.
+    unstored: Mutex<Vec<NoticeId>>,
     /// When the token ends; `u64::MAX` for never.
     expires: AtomicU64,
     waker: AtomicWaker,
@@ -173,6 +175,8 @@ const EXPIRING: u8 = 4;
 const MOVE: u8 = 8;
 /// Set once a `move` was asked for, so that it is asked for once.
 const MOVING: u8 = 16;
+/// Acknowledgements were handed back.
+const UNSTORED: u8 = 64;
 /// Set once the client was told that its token ends soon.
 const WARNED: u8 = 32;
 
@@ -187,6 +191,8 @@ pub struct Signals {
     pub expiring: bool,
     /// Ask the client to move after so many ms.
     pub move_after: Option<u32>,
+    /// Take the acknowledgements that were handed back.
+    pub unstored: bool,
     /// End the session.
     pub close: Option<CloseReason>,
 }
@@ -197,6 +203,7 @@ impl Session {
             key,
             account,
             token: Mutex::new(spec.token),
+            unstored: Mutex::new(Vec::new()),
             expires: AtomicU64::new(spec.expires.unwrap_or(u64::MAX)),
             spec,
             waker: AtomicWaker::new(),
@@ -241,6 +248,18 @@ impl Session {
     #[must_use]
     pub fn token(&self) -> TokenDigest {
         *self.token.lock()
+    }
+
+    /// Gives acknowledgements back that could not be stored: the session's task passes them on once more.
+    pub(super) fn hand_back(&self, ids: &[NoticeId]) {
+        self.unstored.lock().extend_from_slice(ids);
+        self.raise(UNSTORED);
+    }
+
+    /// Takes what was handed back.
+    #[must_use]
+    pub fn take_unstored(&self) -> Vec<NoticeId> {
+        std::mem::take(&mut *self.unstored.lock())
     }
 
     /// Lives by this token from now on.
@@ -310,7 +329,8 @@ impl Session {
     #[must_use]
     pub fn take_signals(&self) -> Signals {
         let close = CloseReason::from_code(self.close.load(Ordering::Acquire));
-        let flags = self.flags.load(Ordering::Acquire) & (PING | RECHECK | EXPIRING | MOVE);
+        let flags =
+            self.flags.load(Ordering::Acquire) & (PING | RECHECK | EXPIRING | MOVE | UNSTORED);
         if flags == 0 {
             return Signals {
                 close,
@@ -320,6 +340,7 @@ impl Session {
         self.flags.fetch_and(!flags, Ordering::AcqRel);
         Signals {
             ping: flags & PING != 0,
+            unstored: flags & UNSTORED != 0,
             recheck_token: flags & RECHECK != 0,
             expiring: flags & EXPIRING != 0,
             move_after: (flags & MOVE != 0).then(|| self.move_after.load(Ordering::Relaxed)),

@@ -41,6 +41,7 @@ fn check_at(
     rules.set_audience(&[node]);
     rules.set_required_spec_claims(&["exp", "aud"]);
     rules.leeway = 5;
+    rules.validate_nbf = true;
     let claims = keys.iter().find_map(|key| {
         let key = DecodingKey::from_ed_der(&key.0);
         decode::<Claims>(token, &key, &rules)

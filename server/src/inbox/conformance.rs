@@ -105,6 +105,7 @@ fn event_in_short(event: &Committed) -> String {
         Committed::Staged { notice, .. } => format!("once {}", notice.message),
         Committed::Duplicate => "duplicate".to_owned(),
         Committed::Read { asked, read, .. } => format!("read {} of {}", read.len(), asked.len()),
+        Committed::NotRead(request) => format!("not read {}", request.ids.len()),
         Committed::Withdrawn { ids, why, .. } => format!("{why:?} {}", ids.len()),
     }
 }
@@ -910,6 +911,52 @@ pub async fn a_pushed_mark_joins_the_read_that_follows_at_once<B: Backend>(backe
     );
 }
 
+/// An acknowledgement that nobody waits for is told like any other, in its place.
+pub async fn an_acknowledgement_that_nobody_waits_for_is_stored_and_told<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let ids = suite
+        .stage_all(vec![draft("u1", "a"), draft("u1", "b")])
+        .await;
+    let request = MarkRead {
+        account: account("u1"),
+        ids: ids[..1].to_vec(),
+        reader: SESSION,
+    };
+    let taken = suite.store.mark_read_soon(request);
+    assert!(taken.is_ok(), "an idle store has room");
+    // Calls are carried out in their order: when this one is answered, the other is done.
+    suite.read("u1", &ids[1..]).await;
+    assert_eq!(
+        suite.told(),
+        ["staged a", "staged b", "read 1 of 1", "read 1 of 1"]
+    );
+    assert!(suite.unread("u1").await.is_empty());
+}
+
+/// An explicit acknowledgement after an automatic one takes the notice from the other sessions.
+pub async fn an_explicit_read_after_an_automatic_one_withdraws<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let id = suite.stage(draft("u1", "a")).await;
+    let automatic = Reader::Automatic(SessionKey(7));
+    suite.read_by(automatic, "u1", &[id]).await;
+    suite.told.take();
+    assert!(suite.read("u1", &[id]).await.is_empty(), "it was read");
+    let events = suite.told.take();
+    let Committed::Read {
+        read, withdrawn, ..
+    } = &events[0]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!((read.len(), withdrawn), (0, &vec![id]));
+    suite.read("u1", &[id]).await;
+    let again = suite.told.take();
+    assert!(
+        matches!(&again[0], Committed::Read { withdrawn, .. } if withdrawn.is_empty()),
+        "{again:?}"
+    );
+}
+
 /// Events come in commit order, before the answers.
 pub async fn changes_are_told_in_order_and_before_the_answer<B: Backend>(backend: &B) {
     let suite = Suite::begin(backend).await;
@@ -1082,6 +1129,8 @@ macro_rules! inbox_conformance {
             a_recalled_notice_is_gone_for_every_reader
             the_state_says_what_became_of_a_notice_and_when
             a_pushed_mark_joins_the_read_that_follows_at_once
+            an_acknowledgement_that_nobody_waits_for_is_stored_and_told
+            an_explicit_read_after_an_automatic_one_withdraws
             changes_are_told_in_order_and_before_the_answer
             events_of_many_callers_come_in_the_order_of_their_ids
             a_call_whose_caller_went_away_is_completed_and_told

@@ -163,6 +163,8 @@ pub enum Committed {
         /// When.
         at: Millis,
     },
+    /// What [`Inbox::mark_read_soon`] took could not be stored, or perhaps not: whoever asked should ask again.
+    NotRead(MarkRead),
     /// Notices are out of the inbox for another reason. A recall is told also when the notice was read
     /// before.
     Withdrawn {
@@ -223,6 +225,13 @@ pub trait Inbox: Send + Sync + 'static {
     /// # Errors
     /// When the store is not available.
     async fn mark_read(&self, request: MarkRead) -> Result<Vec<NoticeId>, InboxError>;
+
+    /// The same without waiting, when there is room: what becomes of it is told only, as [`Committed::Read`] or as
+    /// [`Committed::NotRead`].
+    ///
+    /// # Errors
+    /// The request, when there is no room now or the store is not available: ask by [`Inbox::mark_read`].
+    fn mark_read_soon(&self, request: MarkRead) -> Result<(), MarkRead>;
 
     /// Notes that a transport took the notice at `at`. Only the first time counts. Written within 2 s; a
     /// crash may forget it.

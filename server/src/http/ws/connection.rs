@@ -29,7 +29,7 @@ use crate::delivery::{AckMode, Attachment, CloseReason, Outgoing, Session};
 use crate::domain::NoticeId;
 use crate::http::problem::Problem;
 use crate::http::services::Services;
-use crate::inbox::Reader;
+use crate::inbox::{MarkRead, Reader};
 use crate::metrics::PushPath;
 
 /// Read at once from a socket, and kept as a buffer for it. Acknowledgements and short messages fit.
@@ -78,7 +78,7 @@ pub(super) struct Connection {
     pub(super) services: Arc<Services>,
     pings: Pings,
     /// Acknowledged, and not yet on the way to the store.
-    pub(super) acks: Vec<NoticeId>,
+    acks: Vec<NoticeId>,
     pub(super) ack_job: Option<Job<()>>,
     op: Option<Job<OpDone>>,
     supply: Option<Job<()>>,
@@ -128,7 +128,7 @@ impl Connection {
         self.session().spec().control_frames
     }
 
-    pub(super) fn reader(&self) -> Reader {
+    fn reader(&self) -> Reader {
         let session = self.session();
         match session.spec().ack {
             AckMode::Explicit => Reader::Session(session.key()),
@@ -158,6 +158,9 @@ impl Connection {
         }
         if signals.ping {
             self.send_ping();
+        }
+        if signals.unstored {
+            self.pass_on_again();
         }
         if signals.expiring && self.v1() {
             self.tell_expiry();
@@ -197,13 +200,7 @@ impl Connection {
             moved = true;
         }
         if self.ack_job.is_none() && !self.acks.is_empty() {
-            let ids = std::mem::take(&mut self.acks);
-            self.ack_job = Some(jobs::acknowledge(
-                Arc::clone(&self.services),
-                Arc::clone(self.session()),
-                ids,
-                self.reader(),
-            ));
+            self.pass_acks_on();
             moved = true;
         }
         if let Some(done) = finished(&mut self.op, cx) {
@@ -220,6 +217,38 @@ impl Connection {
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// Hands acknowledgements to the store; waits for it only when it has no room.
+    fn pass_acks_on(&mut self) {
+        let request = self.waiting_acks();
+        if let Err(request) = self.services.inbox.mark_read_soon(request) {
+            self.wait_for_store(request);
+        }
+    }
+
+    fn wait_for_store(&mut self, request: MarkRead) {
+        let services = Arc::clone(&self.services);
+        let session = Arc::clone(self.session());
+        self.ack_job = Some(jobs::acknowledge(services, session, request));
+    }
+
+    /// What was acknowledged and is not on its way to the store.
+    pub(super) fn waiting_acks(&mut self) -> MarkRead {
+        MarkRead {
+            account: self.session().account().clone(),
+            ids: std::mem::take(&mut self.acks),
+            reader: self.reader(),
+        }
+    }
+
+    /// Acknowledgements that the store could not take go there once more, and wait for it.
+    fn pass_on_again(&mut self) {
+        self.acks.extend(self.attachment.session().take_unstored());
+        if self.ack_job.is_none() {
+            let request = self.waiting_acks();
+            self.wait_for_store(request);
+        }
     }
 
     fn answer(&mut self, done: OpDone) -> Result<(), CloseReason> {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::clock::Millis;
 use crate::delivery::{CloseReason, Session, Supply};
-use crate::domain::{Draft, NoticeId};
+use crate::domain::Draft;
 use crate::http::problem::{Code, Problem};
 use crate::http::services::Services;
-use crate::inbox::{InboxError, MarkRead, Reader, Staged};
+use crate::inbox::{InboxError, MarkRead, Staged};
 
 /// Work under way for one connection.
 pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -47,15 +47,9 @@ pub(super) fn send(
 pub(super) fn acknowledge(
     services: Arc<Services>,
     session: Arc<Session>,
-    ids: Vec<NoticeId>,
-    reader: Reader,
+    request: MarkRead,
 ) -> Job<()> {
     Box::pin(async move {
-        let request = MarkRead {
-            account: session.account().clone(),
-            ids,
-            reader,
-        };
         while let Err(error) = services.inbox.mark_read(request.clone()).await {
             tokio::time::sleep(patience(&session, &error)).await;
         }

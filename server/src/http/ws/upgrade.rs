@@ -223,13 +223,11 @@ async fn last_acks(connection: &mut Connection) {
     if let Some(job) = connection.ack_job.take() {
         job.await;
     }
-    let ids = std::mem::take(&mut connection.acks);
-    if !ids.is_empty() {
-        let (services, session) = (
-            Arc::clone(&connection.services),
-            Arc::clone(connection.session()),
-        );
-        jobs::acknowledge(services, session, ids, connection.reader()).await;
+    let request = connection.waiting_acks();
+    if !request.ids.is_empty() {
+        let services = Arc::clone(&connection.services);
+        let session = Arc::clone(connection.session());
+        jobs::acknowledge(services, session, request).await;
     }
 }
 

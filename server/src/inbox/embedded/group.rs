@@ -106,7 +106,7 @@ pub(super) enum Commit {
     /// The operating system has it; it must be synced within a second.
     Buffered(Finished),
     /// It may or may not be there.
-    Failed(fjall::Error, Vec<Answer>),
+    Failed(fjall::Error, Finished),
 }
 
 impl<'a> Group<'a> {
@@ -361,7 +361,7 @@ impl<'a> Group<'a> {
             WriteBatch::with_capacity(self.tables.database.clone(), 0),
         );
         if let Err(error) = batch.durability(Some(mode)).commit() {
-            return Commit::Failed(error, self.finished.answers);
+            return Commit::Failed(error, self.finished);
         }
         self.publish();
         if durable {

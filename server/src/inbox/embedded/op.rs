@@ -6,7 +6,7 @@ use super::keys::AccountHash;
 use super::shared::QUEUED_KIB;
 use crate::clock::Millis;
 use crate::domain::{AccountId, Digest, Draft, NoticeId};
-use crate::inbox::{InboxError, MarkRead, StageError, Staged};
+use crate::inbox::{Committed, InboxError, MarkRead, StageError, Staged};
 use crate::tokens::TokenDigest;
 
 /// A draft, with all that can be reckoned before it reaches the writer: that work runs beside, the writer's
@@ -32,7 +32,8 @@ pub(super) enum Op {
     MarkRead {
         request: MarkRead,
         account: AccountHash,
-        answer: Sender<Vec<NoticeId>>,
+        /// Nobody waits when there is none: a failure is told as an event then.
+        answer: Option<Sender<Vec<NoticeId>>>,
     },
     Recall {
         id: NoticeId,
@@ -71,23 +72,29 @@ impl Op {
     pub(super) fn kib(&self) -> u32 {
         let bytes = match self {
             Self::Stage { drafts, .. } => drafts.iter().map(|draft| draft.row.len() + 256).sum(),
-            Self::MarkRead { request, .. } => 16 * request.ids.len(),
+            Self::MarkRead { request, .. } => return kib_of_ids(request.ids.len()),
             Self::RevokeTokens { tokens, .. } => 32 * tokens.len(),
             Self::Recall { .. } | Self::IssueToken { .. } | Self::Tick { .. } => 0,
         };
-        u32::try_from(bytes >> 10)
-            .unwrap_or(u32::MAX)
-            .clamp(1, QUEUED_KIB)
+        kib_of_bytes(bytes)
     }
 
-    /// Answers a call that nothing was done for.
-    pub(super) fn refuse(self, why: &InboxError) {
+    /// Answers a call that nothing was done for; gives what is to be told where nobody waits for an answer.
+    pub(super) fn refuse(self, why: &InboxError) -> Option<Committed> {
         match self {
             Self::Stage { drafts, answer } => {
                 let refused = drafts.iter().map(|_| Err(why.clone().into())).collect();
                 let _ = answer.send(refused);
             }
-            Self::MarkRead { answer, .. } => drop(answer.send(Err(why.clone()))),
+            Self::MarkRead {
+                answer: Some(answer),
+                ..
+            } => drop(answer.send(Err(why.clone()))),
+            Self::MarkRead {
+                request,
+                answer: None,
+                ..
+            } => return Some(Committed::NotRead(request)),
             Self::Recall { answer, .. } => drop(answer.send(Err(why.clone()))),
             Self::IssueToken { answer, .. } | Self::RevokeTokens { answer, .. } => {
                 drop(answer.send(Err(why.clone())));
@@ -98,7 +105,19 @@ impl Op {
                 }
             }
         }
+        None
     }
+}
+
+fn kib_of_bytes(bytes: usize) -> u32 {
+    u32::try_from(bytes >> 10)
+        .unwrap_or(u32::MAX)
+        .clamp(1, QUEUED_KIB)
+}
+
+/// How much of the queue's room an acknowledgement of so many ids takes.
+pub(super) fn kib_of_ids(ids: usize) -> u32 {
+    kib_of_bytes(16 * ids)
 }
 
 /// A call that was carried out: what its caller gets to hear once the group is on the disk.

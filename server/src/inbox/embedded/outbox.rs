@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use super::op::Answer;
-use crate::inbox::{CommitObserver, Committed};
+use crate::inbox::{CommitObserver, Committed, InboxError, MarkRead};
 
 /// Groups that may wait for the runtime. At the bound the writer waits: whoever can't hear what happened
 /// must not let more happen. While the store closes there is no bound, as the runtime may be waiting for us;
@@ -22,6 +22,29 @@ const MOST: usize = 64;
 pub(super) struct Finished {
     pub(super) events: Vec<Committed>,
     pub(super) answers: Vec<Answer>,
+}
+
+impl Finished {
+    /// What is told and answered when the group could not be written.
+    pub(super) fn failed(mut self, why: &InboxError) -> Self {
+        self.answers.iter_mut().for_each(|answer| answer.fail(why));
+        let not_read = |event| match event {
+            Committed::Read {
+                account,
+                asked: ids,
+                reader,
+                ..
+            } => Some(Committed::NotRead(MarkRead {
+                account,
+                ids,
+                reader,
+            })),
+            Committed::NotRead(request) => Some(Committed::NotRead(request)),
+            _ => None,
+        };
+        self.events = self.events.into_iter().filter_map(not_read).collect();
+        self
+    }
 }
 
 #[derive(Default)]

@@ -302,10 +302,34 @@ impl Inbox for EmbeddedStore {
             .ask(|answer| Op::MarkRead {
                 request,
                 account,
-                answer,
+                answer: Some(answer),
             })
             .await;
         self.measured(Operation::MarkRead, started, outcome)
+    }
+
+    fn mark_read_soon(&self, request: MarkRead) -> Result<(), MarkRead> {
+        let Some(queue) = self.queue.upgrade() else {
+            return Err(request);
+        };
+        if self.shared.available().is_err() {
+            return Err(request);
+        }
+        let Ok(place) = queue.try_reserve() else {
+            return Err(request);
+        };
+        let kib = super::op::kib_of_ids(request.ids.len());
+        let Ok(room) = self.shared.queued.try_acquire_many(kib) else {
+            return Err(request);
+        };
+        // Given back by the writer, once the call is done.
+        room.forget();
+        place.send(Op::MarkRead {
+            account: self.shared.secret.account(&request.account),
+            request,
+            answer: None,
+        });
+        Ok(())
     }
 
     fn mark_pushed(&self, id: NoticeId, at: Millis) {

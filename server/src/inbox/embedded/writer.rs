@@ -133,8 +133,10 @@ impl Writer {
             }
             Err(error) => {
                 let why = unavailable(describe(&error));
-                calls.into_iter().for_each(|op| op.refuse(&why));
-                Commit::Failed(error, Vec::new())
+                let events = calls.into_iter().filter_map(|op| op.refuse(&why));
+                let events = events.collect();
+                let answers = Vec::new();
+                Commit::Failed(error, Finished { events, answers })
             }
         };
         drop(room);
@@ -157,14 +159,10 @@ impl Writer {
                 self.housekeeping.note_unsynced();
                 self.hand_over(finished);
             }
-            Commit::Failed(error, mut answers) => {
+            Commit::Failed(error, finished) => {
                 self.shared.metrics.error(Operation::Commit);
                 let why = unavailable(describe(&error));
-                answers.iter_mut().for_each(|answer| answer.fail(&why));
-                self.hand_over(Finished {
-                    events: Vec::new(),
-                    answers,
-                });
+                self.hand_over(finished.failed(&why));
                 self.stop_using_tables(why);
             }
         }
@@ -195,7 +193,12 @@ impl Writer {
 
     fn refuse(&mut self, calls: Vec<Op>, why: &InboxError) {
         let _room = Room::of(&self.shared, &calls);
-        calls.into_iter().for_each(|op| op.refuse(why));
+        let events: Vec<_> = calls.into_iter().filter_map(|op| op.refuse(why)).collect();
+        if !events.is_empty() {
+            let answers = Vec::new();
+            // Nobody who could hear it is no reason to fail once more.
+            let _told = self.outbox.put(Finished { events, answers });
+        }
         self.ticks
             .drain(..)
             .for_each(|tick| drop(tick.send(Err(why.clone()))));

@@ -23,7 +23,7 @@ impl Group<'_> {
         &mut self,
         request: MarkRead,
         account: AccountHash,
-        answer: Sender<Vec<NoticeId>>,
+        answer: Option<Sender<Vec<NoticeId>>>,
     ) {
         let fate = if request.reader.is_explicit() {
             Fate::ReadExplicitly
@@ -53,7 +53,9 @@ impl Group<'_> {
             reader: request.reader,
             at: self.now,
         });
-        self.answer(Answer::Read(answer, outcome.map(|()| read)));
+        if let Some(answer) = answer {
+            self.answer(Answer::Read(answer, outcome.map(|()| read)));
+        }
     }
 
     fn mark_one_read(

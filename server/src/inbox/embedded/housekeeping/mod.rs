@@ -18,6 +18,7 @@ use fjall::PersistMode;
 use super::folder::Folder;
 use super::group::{Commit, Group, Memory};
 use super::options::Operation;
+use super::outbox::Finished;
 use super::shared::Shared;
 use super::tables::{TableError, Tables, describe};
 use purge::Purge;
@@ -212,7 +213,7 @@ impl Housekeeping {
                 self.unsynced = false;
                 None
             }
-            Err(error) => Some(Commit::Failed(error, Vec::new())),
+            Err(error) => Some(Commit::Failed(error, Finished::default())),
         }
     }
 }
