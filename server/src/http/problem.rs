@@ -52,7 +52,7 @@ pub enum Code {
 
 impl Code {
     /// Those with which a draft can be refused: the closed set of a metric's label.
-    pub const STAGING: [Self; 10] = [
+    pub const STAGING: [Self; 11] = [
         Self::InvalidArgument,
         Self::Unauthenticated,
         Self::TooLarge,
@@ -63,6 +63,7 @@ impl Code {
         Self::StoreFull,
         Self::StoreUnavailable,
         Self::OriginNotAllowed,
+        Self::Internal,
     ];
 
     /// The code's text.
