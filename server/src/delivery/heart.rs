@@ -1,15 +1,22 @@
-//! The heart: one task that, once a second, looks at every session's pulse and token.
+//! The heart: one task that looks at every session's pulse and token once a second.
 //!
 //! No session has a timer of its own. A beat over 20,000 sessions costs about a millisecond; a timer in each
 //! would cost memory in each.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::registry::Registry;
+use super::registry::{Registry, SHARDS};
 use super::session::{CloseReason, Session};
 use crate::clock::{Clock, Millis};
+
+/// Each session is looked at so often.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The parts that are looked at one after the other.
+#[allow(clippy::cast_possible_truncation, reason = "64")]
+const PARTS: u32 = SHARDS as u32;
 
 /// How often sessions are pinged, and how long is waited.
 #[derive(Debug, Clone, Copy)]
@@ -41,23 +48,24 @@ impl Heart {
         }
     }
 
-    /// Beats once a second, for ever.
+    /// Beats for every session once a second, for ever: a part of them at a time, so that pings and the work of a
+    /// beat are spread over the second.
     pub async fn run(self) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let mut ticks = tokio::time::interval(BEAT / PARTS);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Zero means "not set" in a pulse.
-        let mut second: u32 = 1;
-        loop {
+        let begun = Instant::now();
+        for part in (0..SHARDS).cycle() {
             ticks.tick().await;
-            self.beat(second);
-            second = second.saturating_add(1);
+            // Zero means "not set" in a pulse.
+            let second = u32::try_from(begun.elapsed().as_secs() + 1).unwrap_or(u32::MAX);
+            self.beat(second, part);
         }
     }
 
-    /// One beat, the `second`-th.
-    pub fn beat(&self, second: u32) {
+    /// A beat in the `second`-th second, for one part of the sessions.
+    fn beat(&self, second: u32, part: usize) {
         let now = self.clock.now();
-        self.registry.each_session(|session| {
+        self.registry.each_session_of_shard(part, |session| {
             beat_pulse(session, second, self.pace);
             beat_token(session, now, self.pace.warning);
         });
@@ -99,5 +107,110 @@ fn beat_token(session: &Session, now: Millis, warning: Duration) {
         session.ask_to_recheck_token();
     } else if u128::from(expires - now) <= warning.as_millis() {
         session.warn_of_expiry();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{AckMode, Attachment, RegistryLimits, SessionSpec, Transport};
+    use crate::domain::AccountId;
+    use crate::metrics::Metrics;
+    use crate::tokens::TokenDigest;
+
+    const PING: u32 = 5;
+    const TIMEOUT: u32 = 2;
+
+    fn heart(clock: &Clock) -> Heart {
+        let limits = RegistryLimits {
+            sessions: 100,
+            sessions_per_account: 100,
+            one_per_account: false,
+        };
+        let metrics = Arc::new(Metrics::new(&[], &[]).expect("names are unique"));
+        let pace = HeartPace {
+            ping_seconds: PING,
+            pong_timeout_seconds: TIMEOUT,
+            warning: Duration::from_secs(60),
+        };
+        Heart::new(Registry::new(limits, metrics), pace, clock.clone())
+    }
+
+    fn join(heart: &Heart, expires: Option<Millis>) -> Attachment {
+        let spec = SessionSpec {
+            transport: Transport::WebSocket,
+            ack: AckMode::Explicit,
+            control_frames: true,
+            window: 1,
+            token: TokenDigest([0; 32]),
+            expires,
+            since: 0,
+        };
+        heart
+            .registry
+            .join(&AccountId::trusted("u"), spec)
+            .expect("there is room")
+    }
+
+    fn beat_all(heart: &Heart, second: u32) {
+        (0..SHARDS).for_each(|part| heart.beat(second, part));
+    }
+
+    /// Beats until the session is to be pinged.
+    fn until_ping(heart: &Heart, device: &Attachment) -> u32 {
+        let pinged = (1..=2 * PING + 2).find(|second| {
+            beat_all(heart, *second);
+            device.session().take_signals().ping
+        });
+        pinged.expect("a ping within two periods")
+    }
+
+    #[test]
+    fn who_does_not_answer_a_ping_in_time_is_dead_and_who_answers_lives() {
+        let heart = heart(&Clock::manual(0));
+        let (quiet, lively) = (join(&heart, None), join(&heart, None));
+        let mut closed = None;
+        for second in 1..=3 * (PING + TIMEOUT) {
+            beat_all(&heart, second);
+            if lively.session().take_signals().ping {
+                lively.session().heard_pong();
+            }
+            closed = closed.or(quiet.session().take_signals().close);
+        }
+        assert_eq!(closed, Some(CloseReason::PeerDead));
+        assert_eq!(lively.session().take_signals().close, None);
+    }
+
+    #[test]
+    fn a_session_that_the_server_does_not_read_is_not_dead() {
+        let heart = heart(&Clock::manual(0));
+        let device = join(&heart, None);
+        let pinged = until_ping(&heart, &device);
+        device.session().set_deaf(true);
+        (pinged + 1..pinged + 10 * TIMEOUT).for_each(|second| beat_all(&heart, second));
+        assert_eq!(device.session().take_signals().close, None);
+        device.session().set_deaf(false);
+        (pinged + 10 * TIMEOUT..pinged + 12 * TIMEOUT).for_each(|second| beat_all(&heart, second));
+        assert_eq!(
+            device.session().take_signals().close,
+            Some(CloseReason::PeerDead)
+        );
+    }
+
+    #[test]
+    fn a_client_is_told_once_that_its_token_ends_and_the_token_is_looked_up_when_it_has() {
+        let clock = Clock::manual(1_000_000);
+        let heart = heart(&clock);
+        let device = join(&heart, Some(1_000_000 + 90_000));
+        beat_all(&heart, 1);
+        assert!(!device.session().take_signals().expiring);
+        clock.advance(40_000);
+        beat_all(&heart, 2);
+        assert!(device.session().take_signals().expiring);
+        beat_all(&heart, 3);
+        assert!(!device.session().take_signals().expiring, "told once");
+        clock.advance(50_000);
+        beat_all(&heart, 4);
+        assert!(device.session().take_signals().recheck_token);
     }
 }

@@ -1,7 +1,7 @@
 //! Hands notices to the sessions that are online on this node.
 //!
 //! The way of a notice: the inbox commits it and tells the [`Registry`]; the registry finds the account; the
-//! account's [`mailbox`](account) decides, session by session, whether it can be handed over at once or is
+//! account's state machine (`account`) decides, session by session, whether it can be handed over at once or is
 //! left to the inbox, from where the session fetches it when it has room; a transport takes it and writes.
 //! Transports never decide, and nothing here writes to a socket.
 

@@ -18,7 +18,7 @@ use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey};
 use crate::metrics::Metrics;
 
 /// Locks on the map of accounts: enough that two cores, or sixteen, seldom meet.
-const SHARDS: usize = 64;
+pub(super) const SHARDS: usize = 64;
 
 /// How many sessions there may be.
 #[derive(Debug, Clone, Copy)]
@@ -231,11 +231,14 @@ impl Registry {
 
     /// Calls `visit` with every session, shard by shard: sessions that come or go meanwhile may be missed.
     pub fn each_session(&self, mut visit: impl FnMut(&Arc<Session>)) {
-        for shard in &self.shards {
-            let entries: Vec<_> = shard.lock().values().cloned().collect();
-            for entry in entries {
-                entry.state.lock().sessions().for_each(&mut visit);
-            }
+        (0..SHARDS).for_each(|shard| self.each_session_of_shard(shard, &mut visit));
+    }
+
+    /// Calls `visit` with every session of one of the [`SHARDS`] parts.
+    pub(super) fn each_session_of_shard(&self, shard: usize, mut visit: impl FnMut(&Arc<Session>)) {
+        let entries: Vec<_> = self.shards[shard].lock().values().cloned().collect();
+        for entry in entries {
+            entry.state.lock().sessions().for_each(&mut visit);
         }
     }
 

@@ -17,6 +17,16 @@ const TEXT_LEN: usize = 26;
 const MAX_MILLIS: Millis = (1 << 48) - 1;
 
 /// The unique id of a notice.
+///
+/// ```
+/// use notice_server::domain::NoticeId;
+///
+/// let older = NoticeId::new(1_790_000_000_123, 0, 7);
+/// let newer = NoticeId::new(1_790_000_000_124, 0, 3);
+/// assert_eq!(older.to_string().parse(), Ok(older));
+/// assert_eq!(older.millis(), 1_790_000_000_123);
+/// assert!(older.to_string() < newer.to_string());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NoticeId(u128);
 

@@ -55,6 +55,7 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
     let codes = vec![
         "IDEMPOTENCY_CONFLICT",
         "INBOX_FULL",
+        "INTERNAL",
         "INVALID_ARGUMENT",
         "ORIGIN_NOT_ALLOWED",
         "RATE_LIMITED",

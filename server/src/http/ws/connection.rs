@@ -67,7 +67,7 @@ pub(crate) fn wire_config(message_bytes: usize) -> WebSocketConfig {
 }
 
 /// One connection. As a future it ends with the reason for which the session is over; what is still to be written,
-/// and acknowledgements still to be stored, are [`Connection::finish`]'s.
+/// and acknowledgements still to be stored, are the business of `upgrade::finish`.
 pub(super) struct Connection {
     io: TcpStream,
     /// What the client had sent behind its handshake.
