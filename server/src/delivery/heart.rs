@@ -76,7 +76,8 @@ fn beat_pulse(session: &Session, second: u32, pace: HeartPace) {
     let pulse = &session.pulse;
     let pong_by = pulse.pong_by.load(Relaxed);
     if pong_by != 0 {
-        if pulse.deaf.load(Relaxed) {
+        let heard = pulse.heard.swap(false, Relaxed);
+        if heard || pulse.deaf.load(Relaxed) {
             pulse
                 .pong_by
                 .store(second + pace.pong_timeout_seconds, Relaxed);
@@ -179,6 +180,18 @@ mod tests {
         }
         assert_eq!(closed, Some(CloseReason::PeerDead));
         assert_eq!(lively.session().take_signals().close, None);
+    }
+
+    #[test]
+    fn a_slow_client_whose_pong_is_late_lives_as_long_as_anything_comes_from_it() {
+        let heart = heart(&Clock::manual(0));
+        let device = join(&heart, None);
+        let pinged = until_ping(&heart, &device);
+        for second in pinged + 1..pinged + 10 * TIMEOUT {
+            device.session().heard_frame();
+            beat_all(&heart, second);
+        }
+        assert_eq!(device.session().take_signals().close, None);
     }
 
     #[test]

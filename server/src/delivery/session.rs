@@ -165,6 +165,8 @@ pub(super) struct Pulse {
     pub(super) ping_at: AtomicU32,
     /// By when a pong must have come; 0 while none is waited for.
     pub(super) pong_by: AtomicU32,
+    /// Something came from the client since the last beat.
+    pub(super) heard: AtomicBool,
     /// The server itself does not read from the session now, so silence proves nothing.
     pub(super) deaf: AtomicBool,
 }
@@ -351,6 +353,11 @@ impl Session {
     /// Says whether the server reads from the session: while it does not, no pong is expected.
     pub fn set_deaf(&self, deaf: bool) {
         self.pulse.deaf.store(deaf, Ordering::Relaxed);
+    }
+
+    /// A frame came, of whatever kind: the client lives, though its pong may wait behind what it has not read yet.
+    pub fn heard_frame(&self) {
+        self.pulse.heard.store(true, Ordering::Relaxed);
     }
 
     /// A pong came.

@@ -57,7 +57,7 @@ pub struct InboxError {
 pub struct Unread {
     /// The notice.
     pub notice: Arc<Notice>,
-    /// Whether a transport had taken it before (a mark that may lag 2 s and be forgotten by a crash).
+    /// Whether a transport had taken it before (a mark that a crash may forget).
     pub pushed_before: bool,
 }
 
@@ -233,8 +233,8 @@ pub trait Inbox: Send + Sync + 'static {
     /// The request, when there is no room now or the store is not available: ask by [`Inbox::mark_read`].
     fn mark_read_soon(&self, request: MarkRead) -> Result<(), MarkRead>;
 
-    /// Notes that a transport took the notice at `at`. Only the first time counts. Written within 2 s; a
-    /// crash may forget it.
+    /// Notes that a transport took the notice at `at`. Only the first time counts. Readers see it within 2 s;
+    /// a crash may forget it.
     fn mark_pushed(&self, id: NoticeId, at: Millis);
 
     /// Takes a notice back for good, read or not; false when it is unknown. Durable when it answers.

@@ -382,7 +382,11 @@ impl Connection {
             out: &mut self.out,
             cx,
         };
-        match self.ws.read(&mut wire) {
+        let read = self.ws.read(&mut wire);
+        if read.is_ok() {
+            self.attachment.session().heard_frame();
+        }
+        match read {
             Ok(Message::Text(text)) => self.hear(&text)?,
             Ok(Message::Binary(_)) => {
                 self.strike(
