@@ -29,10 +29,7 @@ const MOST_HTTP: usize = 8192;
 /// The same on the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
 /// File descriptors for everything else: the admin listener, the store's files, the runtime.
-const OTHER_FILES: usize = 256;
-
-/// Tasks that never end by themselves: the heart and the rates.
-const ENDLESS_TASKS: usize = 2;
+const OTHER_FILES: usize = 512;
 
 /// At the end: for HTTP calls under way to be answered.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -87,6 +84,7 @@ pub struct App {
     public: SocketAddr,
     admin: SocketAddr,
     tasks: JoinSet<&'static str>,
+    listeners: JoinSet<&'static str>,
     /// Turns true when the listeners shall let their connections end.
     stop: watch::Sender<bool>,
 }
@@ -152,18 +150,19 @@ impl App {
         };
         let (public_address, admin_address) = (address(&public)?, address(&admin)?);
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut listeners) = (JoinSet::new(), JoinSet::new());
         let heart = Heart::new(Arc::clone(&services.registry), heart_pace(&config), clock);
         tasks.spawn(named("the heart", heart.run()));
         tasks.spawn(named("the rates", forget_idle_rates(Arc::clone(&services))));
+        tasks.spawn(named("the store", until_nobody_tells(Arc::clone(&store))));
         let routes = public_routes(&services);
-        tasks.spawn(named(
+        listeners.spawn(named(
             "the public listener",
             public.serve(routes, stopped.clone()),
         ));
         // Last: it answers the readiness probe.
         let routes = admin_routes(&services);
-        tasks.spawn(named("the admin listener", admin.serve(routes, stopped)));
+        listeners.spawn(named("the admin listener", admin.serve(routes, stopped)));
         tracing::info!(
             listen = %public_address,
             admin = %admin_address,
@@ -180,6 +179,7 @@ impl App {
             public: public_address,
             admin: admin_address,
             tasks,
+            listeners,
             stop,
         })
     }
@@ -214,8 +214,8 @@ impl App {
         let mut signals = Signals::new().map_err(RunError::Signals)?;
         tokio::select! {
             () = signals.next() => {}
-            ended = self.tasks.join_next() => {
-                let part = ended.and_then(Result::ok).unwrap_or("a task");
+            ended = self.part_ended() => {
+                let part = ended.unwrap_or("a part that panicked");
                 tracing::error!(part, "ended by itself: the server ends");
                 self.end().await;
                 return Err(RunError::PartEnded(part));
@@ -232,6 +232,15 @@ impl App {
         }
         self.end().await;
         Ok(())
+    }
+
+    /// Waits for a part of the server to end by itself; its name, unless it panicked.
+    async fn part_ended(&mut self) -> Option<&'static str> {
+        let ended = tokio::select! {
+            ended = self.tasks.join_next() => ended,
+            ended = self.listeners.join_next() => ended,
+        };
+        ended.and_then(Result::ok)
     }
 
     /// Waits until no session is left, or for the deadline.
@@ -256,10 +265,9 @@ impl App {
         }
         // Calls under way are answered; connections kept open without one are closed.
         self.stop.send_replace(true);
-        let listeners_ended = async {
-            while self.tasks.len() > ENDLESS_TASKS && self.tasks.join_next().await.is_some() {}
-        };
+        let listeners_ended = async { while self.listeners.join_next().await.is_some() {} };
         let _in_time = timeout(LAST_CALLS, listeners_ended).await;
+        self.listeners.shutdown().await;
         self.tasks.shutdown().await;
         self.store.close().await;
         tracing::info!("ended");
@@ -422,6 +430,14 @@ fn open_files() -> u64 {
         maximum
     } else {
         limit.current.unwrap_or(maximum)
+    }
+}
+
+/// Ends when the store will never tell or take anything again: only a new process helps then.
+async fn until_nobody_tells(store: Arc<EmbeddedStore>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    while !store.is_deaf() {
+        seconds.tick().await;
     }
 }
 

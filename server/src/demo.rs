@@ -84,6 +84,9 @@ impl Demo {
             source,
         };
         let Some(kept) = read(&path).map_err(failed)? else {
+            if path.exists() {
+                tracing::warn!(file = %path.display(), "no demo can be read from it, so no sessions of it are ended");
+            }
             return Ok(());
         };
         let digests: Vec<_> = kept

@@ -160,7 +160,7 @@ impl Metrics {
         let make = Maker(&registry);
         let push_lag = make.histograms(
             "push_lag_seconds",
-            "From staged to taken by the transport, on the store's clock",
+            "From the staging call (live), or the notice's creation (replay), to taken by the transport",
             &["path"],
         )?;
         let staged = make.counters("staged_total", "Notices staged", &["source"])?;

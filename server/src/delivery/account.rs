@@ -67,11 +67,12 @@ pub(super) enum Need {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// `next`: the oldest notice that is known to wait, once the inbox has been looked at.
+    /// `next`: the oldest notice that is known to wait, once the inbox has been looked at. `again`: as below.
     Backlog {
         log_from: u64,
         looked: bool,
         next: Option<NoticeId>,
+        again: bool,
     },
     /// `again`: the backlog must be looked at once more before the session is live.
     Log {
@@ -214,6 +215,7 @@ impl AccountState {
                 log_from,
                 looked: false,
                 next: None,
+                again: false,
             },
             in_flight: VecDeque::new(),
             mailbox: VecDeque::new(),
@@ -307,6 +309,26 @@ impl AccountState {
         }
     }
 
+    /// The inbox may hold what was never published: every session looks at it once more.
+    pub(super) fn look_again(&mut self) {
+        let end = self.log_end();
+        for slot in &mut self.slots {
+            match &mut slot.phase {
+                // A look that is under way may have begun before.
+                Phase::Backlog { again, .. } | Phase::Log { again, .. } => *again = true,
+                Phase::Live => {
+                    slot.phase = Phase::Backlog {
+                        log_from: end,
+                        looked: true,
+                        next: None,
+                        again: false,
+                    };
+                }
+            }
+            slot.session.wake();
+        }
+    }
+
     /// What the session must be supplied with now; nothing while it has no room, while an earlier need is
     /// being met, or when it is behind nothing.
     pub(super) fn need(&mut self, key: SessionKey) -> Option<Need> {
@@ -338,7 +360,10 @@ impl AccountState {
     /// Meets [`Need::Backlog`]. Drops what meanwhile reached the session or the log another way, or is gone.
     pub(super) fn supply_backlog(&mut self, key: SessionKey, page: UnreadPage) {
         let Some(index) = self.index(key) else { return };
-        let Phase::Backlog { log_from, .. } = self.slots[index].phase else {
+        let Phase::Backlog {
+            log_from, again, ..
+        } = self.slots[index].phase
+        else {
             return;
         };
         let in_log: HashSet<_> = self.log_from(log_from).collect();
@@ -369,10 +394,11 @@ impl AccountState {
                 log_from,
                 looked: true,
                 next,
+                again,
             },
             None => Phase::Log {
                 at: log_from,
-                again: early,
+                again: early || again,
             },
         };
         self.settle(index);
@@ -462,6 +488,7 @@ impl AccountState {
                     log_from: end,
                     looked: true,
                     next: None,
+                    again: false,
                 }
             } else {
                 Phase::Live

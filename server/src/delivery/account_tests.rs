@@ -59,6 +59,8 @@ enum Step {
     /// The device acknowledges some of what it got (or its pong does).
     Ack(usize, usize),
     Recall(usize),
+    /// The store comes back with a notice that it had refused.
+    ComeBack,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -73,6 +75,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => (device.clone(), 1_usize..5).prop_map(|(d, n)| Step::Take(d, n)),
         4 => (device, 1_usize..4).prop_map(|(d, n)| Step::Ack(d, n)),
         1 => (0_usize..8).prop_map(Step::Recall),
+        1 => Just(Step::ComeBack),
     ];
     prop::collection::vec(step, 1..150)
 }
@@ -112,6 +115,8 @@ struct World {
     state: AccountState,
     store: BTreeMap<u128, Stored>,
     unpublished: VecDeque<u128>,
+    /// Stored, and never published: these may come late, and not to those for whom another device was quicker.
+    revived: BTreeSet<u128>,
     devices: BTreeMap<usize, Device>,
     next: u64,
 }
@@ -162,6 +167,17 @@ impl World {
             .publish(&Arc::new(Push::live(notice(id), true, Instant::now())));
         for device in self.devices.values_mut() {
             device.owed.insert(id);
+        }
+    }
+
+    fn come_back(&mut self) {
+        self.commit();
+        let revived = self.unpublished.pop_back();
+        self.publish_all();
+        self.revived.extend(revived);
+        self.state.look_again();
+        for device in self.devices.values_mut() {
+            device.owed.extend(revived);
         }
     }
 
@@ -242,8 +258,9 @@ impl World {
                     !device.forbidden.contains(&id),
                     "device {at} got {id} after its recall"
                 );
+                let before = device.got.iter().rfind(|id| !self.revived.contains(id));
                 prop_assert!(
-                    device.got.last() < Some(&id),
+                    self.revived.contains(&id) || before < Some(&id),
                     "device {at} got {id} out of order"
                 );
                 device.got.push(id);
@@ -283,14 +300,13 @@ impl World {
                 _ => {}
             }
         }
-        if !auto {
-            for (other, device) in &mut self.devices {
-                if *other != at {
-                    device
-                        .owed
-                        .retain(|id| !ids.contains(id) || device.got.contains(id));
-                    device.shown.retain(|id| !ids.contains(id));
-                }
+        let ended = |id: &u128| ids.contains(id) && (!auto || self.revived.contains(id));
+        for (other, device) in &mut self.devices {
+            if *other != at {
+                device
+                    .owed
+                    .retain(|id| !ended(id) || device.got.contains(id));
+                device.shown.retain(|id| auto || !ids.contains(id));
             }
         }
         let asked: Vec<_> = ids.iter().map(|id| NoticeId::from_bits(*id)).collect();
@@ -351,6 +367,7 @@ proptest! {
                 Step::Take(at, count) => world.take(at, count)?,
                 Step::Ack(at, count) => world.ack(at, count),
                 Step::Recall(which) => world.recall(which),
+                Step::ComeBack => world.come_back(),
             }
         }
         world.settle()?;

@@ -94,13 +94,16 @@ impl DrainControl {
     /// Takes the drain back: sessions that are still here stay, and new ones are let in. False when the server is
     /// ending, which can't be taken back.
     pub fn stop(&self) -> bool {
+        let mut running = self.running.lock();
+        // Under the lock: the end may begin meanwhile, and goes on with what runs.
         if self.ending.load(Ordering::Acquire) {
             return false;
         }
-        if let Some(running) = self.running.lock().take() {
+        if let Some(running) = running.take() {
             running.task.abort();
         }
         self.registry.set_draining(false);
+        drop(running);
         self.registry.each_session(|session| session.forget_move());
         tracing::info!(sessions = self.registry.sessions(), "drain taken back");
         true

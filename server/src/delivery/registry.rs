@@ -229,6 +229,15 @@ impl Registry {
         }
     }
 
+    fn each_account(&self, act: impl Fn(&mut AccountState)) {
+        for shard in &self.shards {
+            let entries: Vec<_> = shard.lock().values().cloned().collect();
+            entries
+                .iter()
+                .for_each(|entry| act(&mut entry.state.lock()));
+        }
+    }
+
     /// Calls `visit` with every session, shard by shard: sessions that come or go meanwhile may be missed.
     pub fn each_session(&self, mut visit: impl FnMut(&Arc<Session>)) {
         (0..SHARDS).for_each(|shard| self.each_session_of_shard(shard, &mut visit));
@@ -333,6 +342,7 @@ impl Registry {
                 self.with_account(&account, |state| state.read(&asked, &withdrawn, reader));
             }
             Committed::NotRead(request) => self.hand_back(&request),
+            Committed::CameBack => self.each_account(AccountState::look_again),
             Committed::Withdrawn { account, ids, why } => {
                 self.metrics.withdrawn(why, ids.len());
                 self.with_account(&account, |state| state.withdraw(&ids, why));

@@ -13,7 +13,7 @@ use super::intake::{StageCall, parse};
 use super::problem::{Code, Problem};
 use super::services::Services;
 use crate::clock::Millis;
-use crate::delivery::{CloseReason, SessionView};
+use crate::delivery::{CloseReason, Session, SessionView};
 use crate::domain::{AccountId, Draft, NoticeId, StateName};
 use crate::inbox::Staged;
 use crate::tokens::TokenDigest;
@@ -247,11 +247,15 @@ pub(super) async fn kick(services: Arc<Services>, head: Head, id: String) -> Ans
     services.producer(&head.headers)?;
     let account = services.intake.account("the account's id", &id)?;
     let revoke = head.flag("revoke")?;
-    let sessions = services.registry.sessions_of(&account);
+    let mut sessions = services.registry.sessions_of(&account);
     if revoke {
         // Before the sockets close, lest a quick client comes back with the token.
         let tokens: Vec<TokenDigest> = sessions.iter().map(|session| session.token()).collect();
         services.tokens.revoke(&tokens).await?;
+        // A session that joined meanwhile, with one of these tokens, was let in by a look before their end.
+        let joined = services.registry.sessions_of(&account);
+        let lives_on = |session: &Arc<Session>| tokens.iter().any(|token| session.has_token(token));
+        sessions.extend(joined.into_iter().filter(lives_on));
     }
     sessions
         .iter()

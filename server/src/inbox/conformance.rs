@@ -106,6 +106,7 @@ fn event_in_short(event: &Committed) -> String {
         Committed::Duplicate => "duplicate".to_owned(),
         Committed::Read { asked, read, .. } => format!("read {} of {}", read.len(), asked.len()),
         Committed::NotRead(request) => format!("not read {}", request.ids.len()),
+        Committed::CameBack => "came back".to_owned(),
         Committed::Withdrawn { ids, why, .. } => format!("{why:?} {}", ids.len()),
     }
 }

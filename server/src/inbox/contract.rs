@@ -165,6 +165,9 @@ pub enum Committed {
     },
     /// What [`Inbox::mark_read_soon`] took could not be stored, or perhaps not: whoever asked should ask again.
     NotRead(MarkRead),
+    /// The store is back after a failure. What it refused then may be stored all the same, and was told to nobody:
+    /// whoever is online should look into its inbox once more.
+    CameBack,
     /// Notices are out of the inbox for another reason. A recall is told also when the notice was read
     /// before.
     Withdrawn {

@@ -100,7 +100,10 @@ async fn shake_hands(
         .join(&client.grant.account, spec)
         .map_err(|refused| because(refused.into()))?;
     // Who revoked the token before the session had joined found no session to close.
-    services.still_holds(&client.token).await.map_err(because)?;
+    if let Err(problem) = services.still_holds(&client.token).await {
+        services.metrics.session_closed(CloseReason::TokenEnded);
+        return Err(because(problem));
+    }
     tracing::debug!(
         account = %client.grant.account,
         address = %services.client_address(peer, &head.headers),

@@ -288,8 +288,9 @@ impl<'a> Group<'a> {
         mark: impl FnOnce(Option<Millis>) -> Mark,
     ) {
         let pushed = row.pushed.or_else(|| self.shared.pushed.get(key));
-        self.remove_unread(key, row);
+        // The mark first: readers see a batch come in row by row, and must find the notice in one of both.
         self.put_mark(key, mark(pushed));
+        self.remove_unread(key, row);
     }
 
     pub(super) fn put_mark(&mut self, key: Key, mark: Mark) {

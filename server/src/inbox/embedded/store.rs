@@ -118,6 +118,13 @@ impl EmbeddedStore {
         }
     }
 
+    /// Whether nobody hears any more what is committed, since the observer panicked or the store was closed: it
+    /// takes no calls then, and never will again.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.outbox.is_deaf()
+    }
+
     fn begin_close(&self) -> Option<JoinHandle<()>> {
         self.outbox.lift_bound();
         drop(self.calls.lock().take());

@@ -20,7 +20,7 @@ use super::outbox::{Finished, Outbox};
 use super::restart::Restart;
 use super::shared::{Shared, unavailable};
 use super::tables::{Tables, describe};
-use crate::inbox::InboxError;
+use crate::inbox::{Committed, InboxError};
 
 /// Calls that may wait in the queue. At the bound, callers wait for room; `Shared::queued` bounds bytes.
 pub(super) const QUEUE: usize = 4096;
@@ -216,6 +216,10 @@ impl Writer {
         self.shared.young.replace(opened.young);
         self.shared.put_tables(opened.tables);
         tracing::info!("the store is open again");
+        self.hand_over(Finished {
+            events: vec![Committed::CameBack],
+            answers: Vec::new(),
+        });
     }
 
     /// A slice of what is due, if anything is.
@@ -228,9 +232,13 @@ impl Writer {
         }
         if self.housekeeping.pending() {
             let started = Instant::now();
-            let commit =
-                self.housekeeping
-                    .slice(&self.shared, &tables, &self.folder, &mut self.memory);
+            let commit = match tables.await_memory() {
+                Ok(()) => {
+                    self.housekeeping
+                        .slice(&self.shared, &tables, &self.folder, &mut self.memory)
+                }
+                Err(error) => Some(Commit::Failed(error, Finished::default())),
+            };
             drop(tables);
             if let Some(commit) = commit {
                 self.finish(commit);

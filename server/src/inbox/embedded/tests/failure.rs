@@ -78,11 +78,17 @@ impl Trial {
     /// All that was answered is there, also for a later process, and nothing else was told.
     async fn end(self, dir: &Path) {
         let events = self.told.take();
-        let told = events.iter().map(|event| match event {
-            Committed::Staged { notice, .. } => notice.id,
+        let told = events.iter().filter_map(|event| match event {
+            Committed::Staged { notice, .. } => Some(notice.id),
+            Committed::CameBack => None,
             other => panic!("{other:?}"),
         });
         assert_eq!(told.collect::<Vec<_>>(), self.staged);
+        let came_back = |event: &Committed| matches!(event, Committed::CameBack);
+        assert!(
+            events.iter().any(came_back),
+            "whoever is online looks again"
+        );
         self.store.close().await;
         let store = open(dir).expect("opened");
         let found = unread(&store, "u1").await.expect("read");
