@@ -18,4 +18,5 @@ pub mod fuzzing;
 pub mod http;
 pub mod inbox;
 pub mod metrics;
+mod open_files;
 pub mod tokens;

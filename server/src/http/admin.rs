@@ -13,10 +13,10 @@ use warp::reply::Response;
 
 use super::drain_proof;
 use super::exchange::{Answer, Head, empty, head, json, read_body, recover, respond};
-use super::intake::parse;
 use super::listener::Peer;
 use super::problem::{Code, Problem};
 use super::services::Services;
+use super::strict_json::parse;
 use crate::delivery::{DrainPace, JoinRefused};
 
 /// The body of `POST /drain`.

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use warp::http::StatusCode;
 
 use super::exchange::{Answer, Head, json, json_text, read_body};
-use super::intake::{ClientInput, parse};
+use super::intake::ClientInput;
 use super::problem::Problem;
 use super::services::Services;
+use super::strict_json::parse;
 use crate::clock::Millis;
 use crate::domain::{AccountId, NoticeId};
 use crate::inbox::{HistoryEntry, HistoryQuery, MarkRead, Reader};

@@ -2,15 +2,14 @@
 //! for both WebSocket protocols.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Problem};
+use super::strict_json::{bounded_list, check_data, first_byte, parse};
 use crate::config::Limits;
 use crate::domain::{AccountId, DEFAULT_PRODUCER, Draft, Lifetime, NoticeId, Source};
 
@@ -132,7 +131,7 @@ impl Intake {
         producer: &Arc<str>,
     ) -> Result<Vec<Result<Draft, Problem>>, Problem> {
         let items: Vec<&RawValue> =
-            self.bounded_list(body, self.limits.notices_per_call, "notices a call")?;
+            bounded_list(body, self.limits.notices_per_call, "notices a call")?;
         let one = |item: &&RawValue| {
             let input: NoticeInput<'_> = parse(item.get().as_bytes())?;
             match input.receiver_ids {
@@ -156,7 +155,7 @@ impl Intake {
         }
         let limit = self.limits.notices_per_call;
         let receivers: Vec<Cow<'_, str>> =
-            self.bounded_list(list.get().as_bytes(), limit, "notices a call")?;
+            bounded_list(list.get().as_bytes(), limit, "notices a call")?;
         let one = |receiver: &Cow<'_, str>| self.draft_to(input, receiver, producer);
         Ok(receivers.iter().map(one).collect())
     }
@@ -264,63 +263,9 @@ impl Intake {
     pub fn ack_ids(&self, list: &RawValue) -> Result<Vec<NoticeId>, Problem> {
         let limit = self.limits.ids_per_ack;
         let texts: Vec<Cow<'_, str>> =
-            self.bounded_list(list.get().as_bytes(), limit, "ids an acknowledgement")?;
+            bounded_list(list.get().as_bytes(), limit, "ids an acknowledgement")?;
         Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
     }
-
-    /// Reads a list of at most `limit` items, without reading on when there are more.
-    fn bounded_list<'de, T: Deserialize<'de>>(
-        &self,
-        json: &'de [u8],
-        limit: usize,
-        what: &'static str,
-    ) -> Result<Vec<T>, Problem> {
-        let mut over = false;
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let seed = BoundedList {
-            limit,
-            over: &mut over,
-            item: std::marker::PhantomData,
-        };
-        let list = seed
-            .deserialize(&mut reader)
-            .and_then(|list| reader.end().map(|()| list));
-        match list {
-            _ if over => Err(Problem::new(
-                Code::TooLarge,
-                format!("at most {limit} {what}"),
-            )),
-            Ok(list) => Ok(list),
-            Err(error) => Err(Problem::invalid(format!("not the JSON expected: {error}"))),
-        }
-    }
-}
-
-/// Reads a JSON object of a known shape.
-///
-/// # Errors
-/// What is wrong with it, and where.
-pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
-    check_object(json)?;
-    serde_json::from_slice(json)
-        .map_err(|error| Problem::invalid(format!("not the JSON expected: {error}")))
-}
-
-/// Derived readers also take a list, for an object with its members in their order; no caller means that.
-///
-/// # Errors
-/// When the JSON does not begin as an object does.
-pub(super) fn check_object(json: &[u8]) -> Result<(), Problem> {
-    match first_byte(json) {
-        Some(b'{') => Ok(()),
-        _ => Err(Problem::invalid("not the JSON expected: an object")),
-    }
-}
-
-fn first_byte(body: &[u8]) -> Option<u8> {
-    body.iter()
-        .copied()
-        .find(|byte| !byte.is_ascii_whitespace())
 }
 
 fn lifetime(ttl_seconds: Option<u64>) -> Result<Lifetime, Problem> {
@@ -352,104 +297,6 @@ fn kind(text: Option<&str>) -> Result<Option<Box<str>>, Problem> {
         )));
     }
     Ok(Some(Box::from(text)))
-}
-
-/// `data` is handed on as it came; every client must be able to read it: no half surrogates, no nesting past what
-/// parsers take (128).
-fn check_data(data: &RawValue) -> Result<(), Problem> {
-    serde_json::from_str::<Strict>(data.get())
-        .map(|_| ())
-        .map_err(|error| {
-            Problem::invalid(format!(
-                "data is not JSON that every client can read: {error}"
-            ))
-        })
-}
-
-struct Strict;
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Strict, E> {
-        Ok(Strict)
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Strict, E> {
-        Ok(Strict)
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Strict, E> {
-        Ok(Strict)
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Strict, E> {
-        Ok(Strict)
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Strict, E> {
-        Ok(Strict)
-    }
-
-    fn visit_str<E: de::Error>(self, _: &str) -> Result<Strict, E> {
-        Ok(Strict)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
-        while seq.next_element::<Strict>()?.is_some() {}
-        Ok(Strict)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-        while map.next_entry::<Strict, Strict>()?.is_some() {}
-        Ok(Strict)
-    }
-}
-
-struct BoundedList<'o, T> {
-    limit: usize,
-    over: &'o mut bool,
-    item: std::marker::PhantomData<T>,
-}
-
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for BoundedList<'_, T> {
-    type Value = Vec<T>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedList<'_, T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {}", self.limit)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            if list.len() == self.limit {
-                *self.over = true;
-                return Err(de::Error::custom("too many"));
-            }
-            list.push(item);
-        }
-        Ok(list)
-    }
 }
 
 #[cfg(test)]

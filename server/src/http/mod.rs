@@ -14,6 +14,7 @@ mod problem;
 mod routes;
 mod service_api;
 mod services;
+mod strict_json;
 pub mod ws;
 
 pub use admin::admin_routes;

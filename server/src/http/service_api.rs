@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use warp::http::StatusCode;
 
 use super::exchange::{Answer, Head, empty, json, read_body};
-use super::intake::{StageCall, parse};
+use super::intake::StageCall;
 use super::problem::{Code, Problem};
 use super::services::Services;
+use super::strict_json::parse;
 use crate::clock::Millis;
 use crate::delivery::{CloseReason, Session, SessionView};
 use crate::domain::{AccountId, Draft, NoticeId, StateName};

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use crate::clock::Millis;
 use crate::delivery::{Push, Shape};
 use crate::domain::NoticeId;
-use crate::http::intake::{ClientInput, check_object};
+use crate::http::intake::ClientInput;
 use crate::http::problem::Problem;
+use crate::http::strict_json::check_object;
 
 /// One text frame of a client, in either protocol.
 #[derive(Debug)]
