@@ -1103,7 +1103,7 @@ class Chat {
   #showStatus() {
     const { state, reason } = this.#status;
     const words = {
-      online: 'Online', connecting: 'Connecting…', waiting: 'Offline',
+      online: 'Connected', connecting: 'Connecting…', waiting: 'Offline',
       ended: reason === 'replaced' ? 'Open elsewhere' : 'Disconnected',
     };
     const detail = state === 'online' ? ['WebSocket', this.#node].filter(Boolean).join(' · ') : '';

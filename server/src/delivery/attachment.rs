@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::account::{Account, Need, Outgoing};
+use super::account::{Account, Need};
 use super::registry::Registry;
 use super::session::Session;
+use super::slot::Outgoing;
 use crate::inbox::{Inbox, InboxError};
 
 /// A session that joined. Dropping it leaves.

@@ -12,11 +12,12 @@ mod heart;
 mod push;
 mod registry;
 mod session;
+mod slot;
 
-pub use account::Outgoing;
 pub use attachment::{Attachment, Supply};
 pub use drain::{DrainControl, DrainPace};
 pub use heart::{Heart, HeartPace};
 pub use push::{Push, Shape};
 pub use registry::{AccountView, JoinRefused, Registry, RegistryLimits, SessionView};
 pub use session::{AckMode, CloseReason, MoveReason, Session, SessionSpec, Signals, Transport};
+pub use slot::Outgoing;

@@ -5,14 +5,13 @@
 //! It reads nothing while a client's call is being answered or while the client does not take the answers.
 
 use std::future::Future;
-use std::io::{self, Read, Write};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, ReadBuf};
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error as WsError, Message};
@@ -24,6 +23,7 @@ use super::frames::{
 use super::jobs::{self, Job, OpDone};
 use super::outbound::Outbound;
 use super::protocol::Pings;
+use super::wire::Wire;
 use crate::clock::Millis;
 use crate::delivery::{AckMode, Attachment, CloseReason, Outgoing, Session};
 use crate::domain::NoticeId;
@@ -233,6 +233,12 @@ impl Connection {
         self.ack_job = Some(jobs::acknowledge(services, session, request));
     }
 
+    /// Takes back what the store could not take.
+    pub(super) fn take_back(&mut self) {
+        let unstored = self.session().take_unstored();
+        self.acks.extend(unstored);
+    }
+
     /// What was acknowledged and is not on its way to the store.
     pub(super) fn waiting_acks(&mut self) -> MarkRead {
         MarkRead {
@@ -244,7 +250,7 @@ impl Connection {
 
     /// Acknowledgements that the store could not take go there once more, and wait for it.
     fn pass_on_again(&mut self) {
-        self.acks.extend(self.attachment.session().take_unstored());
+        self.take_back();
         if self.ack_job.is_none() {
             let request = self.waiting_acks();
             self.wait_for_store(request);
@@ -525,45 +531,5 @@ fn reason_of(error: &WsError) -> CloseReason {
         }
         WsError::Protocol(_) | WsError::Utf8(_) => CloseReason::Misuse,
         _ => CloseReason::ClientGone,
-    }
-}
-
-/// The socket as tungstenite sees it: reads come from it, writes go into our own queue, so that frames are never
-/// mixed and no second buffer grows.
-struct Wire<'a, 'c> {
-    io: &'a mut TcpStream,
-    early: &'a mut Bytes,
-    out: &'a mut Outbound,
-    cx: &'a mut Context<'c>,
-}
-
-impl Read for Wire<'_, '_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !self.early.is_empty() {
-            let count = into.len().min(self.early.len());
-            self.early.copy_to_slice(&mut into[..count]);
-            if self.early.is_empty() {
-                // It holds the whole buffer of the handshake.
-                *self.early = Bytes::new();
-            }
-            return Ok(count);
-        }
-        let mut buffer = ReadBuf::new(into);
-        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-impl Write for Wire<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.push(Bytes::copy_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod jobs;
 mod outbound;
 mod protocol;
 mod upgrade;
+mod wire;
 
 #[cfg(fuzzing)]
 pub(crate) use connection::wire_config;

@@ -226,6 +226,7 @@ async fn last_acks(connection: &mut Connection) {
     if let Some(job) = connection.ack_job.take() {
         job.await;
     }
+    connection.take_back();
     let request = connection.waiting_acks();
     if !request.ids.is_empty() {
         let services = Arc::clone(&connection.services);

@@ -14,7 +14,7 @@ pub(super) fn slice(group: &mut Group<'_>, everything: bool) -> Slice {
     let below = if everything || young.is_crowded() {
         last
     } else {
-        (group.now.saturating_sub(SETTLED_AFTER) << 16).min(last)
+        (group.time_of_ids().saturating_sub(SETTLED_AFTER) << 16).min(last)
     };
     if below <= group.memory.settled_below {
         return Ok(Progress::Done);
