@@ -229,13 +229,16 @@ impl Registry {
         }
     }
 
-    fn each_account(&self, act: impl Fn(&mut AccountState)) {
-        for shard in &self.shards {
-            let entries: Vec<_> = shard.lock().values().cloned().collect();
-            entries
-                .iter()
-                .for_each(|entry| act(&mut entry.state.lock()));
+    /// Calls `act` with every account of one of the [`SHARDS`] parts. The part's lock is not held meanwhile.
+    fn each_account_of_shard(&self, shard: usize, mut act: impl FnMut(&mut AccountState)) {
+        let entries: Vec<_> = self.shards[shard].lock().values().cloned().collect();
+        for entry in entries {
+            act(&mut entry.state.lock());
         }
+    }
+
+    fn each_account(&self, mut act: impl FnMut(&mut AccountState)) {
+        (0..SHARDS).for_each(|shard| self.each_account_of_shard(shard, &mut act));
     }
 
     /// Calls `visit` with every session, shard by shard: sessions that come or go meanwhile may be missed.
@@ -245,10 +248,7 @@ impl Registry {
 
     /// Calls `visit` with every session of one of the [`SHARDS`] parts.
     pub(super) fn each_session_of_shard(&self, shard: usize, mut visit: impl FnMut(&Arc<Session>)) {
-        let entries: Vec<_> = self.shards[shard].lock().values().cloned().collect();
-        for entry in entries {
-            entry.state.lock().sessions().for_each(&mut visit);
-        }
+        self.each_account_of_shard(shard, |state| state.sessions().for_each(&mut visit));
     }
 
     /// The sessions of an account here.
@@ -294,12 +294,9 @@ impl Registry {
     #[must_use]
     pub fn oldest_unpushed_age(&self, now: Millis) -> Millis {
         let mut oldest = now;
-        for shard in &self.shards {
-            let entries: Vec<_> = shard.lock().values().cloned().collect();
-            for entry in entries {
-                oldest = oldest.min(entry.state.lock().oldest_unpushed().unwrap_or(now));
-            }
-        }
+        self.each_account(|state| {
+            oldest = oldest.min(state.oldest_unpushed().unwrap_or(now));
+        });
         now - oldest
     }
 

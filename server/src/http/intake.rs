@@ -17,6 +17,8 @@ use crate::domain::{AccountId, DEFAULT_PRODUCER, Draft, Lifetime, NoticeId, Sour
 const KEY_BYTES: usize = 256;
 /// A notice's `type`, in bytes.
 const KIND_BYTES: usize = 128;
+/// For what a client's JSON holds besides the message or the ids, in bytes.
+pub(super) const OTHER_MEMBERS: usize = 8 * 1024;
 /// Ten years: more is a mistake in the caller's unit.
 const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 
@@ -65,6 +67,12 @@ pub enum StageCall {
     One(Box<Draft>),
     /// Several; each stands for itself.
     Many(Vec<Result<Draft, Problem>>),
+}
+
+/// The most bytes that the JSON of one notice takes, whose message and data may have `message_bytes`: an escape may
+/// take six bytes for one.
+pub(super) fn largest_notice(message_bytes: usize) -> usize {
+    message_bytes * 6 + OTHER_MEMBERS
 }
 
 /// Checks what callers send against the limits.

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use warp::http::HeaderMap;
 
 use super::caller;
-use super::intake::Intake;
+use super::intake::{Intake, OTHER_MEMBERS, largest_notice};
 use super::problem::{Code, Problem};
 use crate::config::{ApiKeys, Config};
 use crate::delivery::{DrainControl, Registry};
@@ -152,7 +152,7 @@ impl Services {
     #[must_use]
     pub fn small_body(&self) -> usize {
         let limits = self.intake.limits();
-        (limits.message_bytes * 6).max(limits.ids_per_ack * 64) + 8 * 1024
+        largest_notice(limits.message_bytes).max(limits.ids_per_ack * 64 + OTHER_MEMBERS)
     }
 
     /// Takes one of this second's new sessions.

@@ -27,6 +27,7 @@ use super::wire::Wire;
 use crate::clock::Millis;
 use crate::delivery::{AckMode, Attachment, CloseReason, Outgoing, Session};
 use crate::domain::NoticeId;
+use crate::http::intake::largest_notice;
 use crate::http::problem::Problem;
 use crate::http::services::Services;
 use crate::inbox::{MarkRead, Reader};
@@ -56,8 +57,7 @@ struct Written {
 
 /// The bounds of what is read from a client whose notices may have `message_bytes`.
 pub(crate) fn wire_config(message_bytes: usize) -> WebSocketConfig {
-    // An escape may take six bytes for one, and a frame has other members.
-    let max = message_bytes * 6 + 8 * 1024;
+    let max = largest_notice(message_bytes);
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
