@@ -16,7 +16,7 @@ use crate::clock::Millis;
 use crate::config::{ApiKey, Secret};
 use crate::domain::{AccountId, DEFAULT_PRODUCER};
 use crate::inbox::InboxError;
-use crate::tokens::{SessionTokens, TokenDigest};
+use crate::tokens::SessionTokens;
 
 const FILE: &str = "demo.json";
 const ACCOUNTS: [&str; 2] = ["alice", "bob"];
@@ -89,18 +89,14 @@ impl Demo {
             }
             return Ok(());
         };
-        let digests: Vec<_> = kept
-            .tokens
-            .iter()
-            .map(|token| TokenDigest::of(token))
-            .collect();
-        tokens.revoke(&digests).await?;
+        let held: Vec<_> = kept.tokens.iter().map(|token| tokens.hold(token)).collect();
+        tokens.revoke(&held).await?;
         fs::remove_file(&path).map_err(failed)
     }
 
     async fn still_works(&self, tokens: &dyn SessionTokens) -> Result<bool, InboxError> {
         for token in &self.tokens {
-            if tokens.resolve(&TokenDigest::of(token)).await?.is_none() {
+            if tokens.resolve(token).await?.is_none() {
                 return Ok(false);
             }
         }

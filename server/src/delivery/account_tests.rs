@@ -10,7 +10,7 @@ use super::*;
 use crate::delivery::session::{AckMode, SessionSpec, Transport};
 use crate::domain::DEFAULT_PRODUCER;
 use crate::inbox::Unread;
-use crate::tokens::TokenDigest;
+use crate::tokens::{HeldToken, TokenDigest};
 
 const DEVICES: usize = 3;
 
@@ -35,7 +35,7 @@ fn session(key: u64, ack: AckMode, window: u16) -> Arc<Session> {
         ack,
         control_frames: ack == AckMode::Explicit,
         window,
-        token: TokenDigest([0; 32]),
+        token: HeldToken::Digest(TokenDigest([0; 32])),
         expires: None,
         since: 0,
     };

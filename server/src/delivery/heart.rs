@@ -129,7 +129,7 @@ mod tests {
     use crate::delivery::{AckMode, Attachment, RegistryLimits, SessionSpec, Transport};
     use crate::domain::AccountId;
     use crate::metrics::Metrics;
-    use crate::tokens::TokenDigest;
+    use crate::tokens::{HeldToken, TokenDigest};
 
     const PING: u32 = 5;
     const TIMEOUT: u32 = 2;
@@ -155,7 +155,7 @@ mod tests {
             ack: AckMode::Explicit,
             control_frames: true,
             window: 1,
-            token: TokenDigest([0; 32]),
+            token: HeldToken::Digest(TokenDigest([0; 32])),
             expires,
             since: 0,
         };

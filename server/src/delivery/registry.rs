@@ -14,7 +14,7 @@ use super::push::Push;
 use super::session::{CloseReason, Session, SessionSpec};
 use crate::clock::Millis;
 use crate::domain::AccountId;
-use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey};
+use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey, Telling};
 use crate::metrics::Metrics;
 
 /// Locks on the map of accounts: enough that two cores, or sixteen, seldom meet.
@@ -349,7 +349,8 @@ impl Registry {
 }
 
 impl CommitObserver for Registry {
-    fn committed(&self, events: Vec<Committed>) {
+    fn committed(&self, events: Vec<Committed>) -> Telling {
         events.into_iter().for_each(|event| self.apply(event));
+        Telling::done()
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::clock::Millis;
 use crate::domain::{AccountId, NoticeId};
 use crate::inbox::SessionKey;
-use crate::tokens::TokenDigest;
+use crate::tokens::HeldToken;
 
 /// What carries a session. A closed set: it labels metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,7 +133,7 @@ pub struct SessionSpec {
     /// At most so many notices are in flight to it.
     pub window: u16,
     /// The token it came with.
-    pub token: TokenDigest,
+    pub token: HeldToken,
     /// When that ends.
     pub expires: Option<Millis>,
     /// When it joined.
@@ -145,7 +145,7 @@ pub struct Session {
     key: SessionKey,
     account: AccountId,
     spec: SessionSpec,
-    token: Mutex<TokenDigest>,
+    token: Mutex<HeldToken>,
     /// Acknowledged by the client, but the store could not take it: empty but for that.
     unstored: Mutex<Vec<NoticeId>>,
     /// When the token ends; `u64::MAX` for never.
@@ -204,7 +204,7 @@ impl Session {
         Self {
             key,
             account,
-            token: Mutex::new(spec.token),
+            token: Mutex::new(spec.token.clone()),
             unstored: Mutex::new(Vec::new()),
             expires: AtomicU64::new(spec.expires.unwrap_or(u64::MAX)),
             spec,
@@ -242,14 +242,14 @@ impl Session {
 
     /// Whether it came with, or was refreshed by, this token.
     #[must_use]
-    pub fn has_token(&self, token: &TokenDigest) -> bool {
+    pub fn has_token(&self, token: &HeldToken) -> bool {
         *self.token.lock() == *token
     }
 
     /// The token it lives by.
     #[must_use]
-    pub fn token(&self) -> TokenDigest {
-        *self.token.lock()
+    pub fn token(&self) -> HeldToken {
+        self.token.lock().clone()
     }
 
     /// Gives acknowledgements back that could not be stored: the session's task passes them on once more.
@@ -265,7 +265,7 @@ impl Session {
     }
 
     /// Lives by this token from now on.
-    pub fn refresh(&self, token: TokenDigest, expires: Option<Millis>) {
+    pub fn refresh(&self, token: HeldToken, expires: Option<Millis>) {
         *self.token.lock() = token;
         self.expires
             .store(expires.unwrap_or(u64::MAX), Ordering::Relaxed);

@@ -17,7 +17,7 @@ use crate::clock::Millis;
 use crate::delivery::{CloseReason, Session, SessionView};
 use crate::domain::{AccountId, Draft, NoticeId, StateName};
 use crate::inbox::Staged;
-use crate::tokens::TokenDigest;
+use crate::tokens::HeldToken;
 
 /// The largest page of `GET /accounts`.
 const ACCOUNTS_PAGE: usize = 1000;
@@ -251,7 +251,7 @@ pub(super) async fn kick(services: Arc<Services>, head: Head, id: String) -> Ans
     let mut sessions = services.registry.sessions_of(&account);
     if revoke {
         // Before the sockets close, lest a quick client comes back with the token.
-        let tokens: Vec<TokenDigest> = sessions.iter().map(|session| session.token()).collect();
+        let tokens: Vec<HeldToken> = sessions.iter().map(|session| session.token()).collect();
         services.tokens.revoke(&tokens).await?;
         // A session that joined meanwhile, with one of these tokens, was let in by a look before their end.
         let joined = services.registry.sessions_of(&account);
@@ -331,9 +331,9 @@ where
     let limits = services.intake.limits();
     let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let input: RevokeInput = parse(&body)?;
-    let token = TokenDigest::of(&input.token);
-    let grant = services.tokens.resolve(&token).await?;
-    services.tokens.revoke(&[token]).await?;
+    let token = services.tokens.hold(&input.token);
+    let grant = services.tokens.resolve(&input.token).await?;
+    services.tokens.revoke(std::slice::from_ref(&token)).await?;
     if let Some(grant) = grant {
         let sessions = services.registry.sessions_of(&grant.account);
         sessions

@@ -18,7 +18,7 @@ use crate::delivery::{DrainControl, Registry};
 use crate::domain::{AccountId, Draft, Source};
 use crate::inbox::{Inbox, Staged};
 use crate::metrics::{Metrics, RefusalReason};
-use crate::tokens::{Grant, SessionTokens, TokenDigest};
+use crate::tokens::{Grant, HeldToken, SessionTokens};
 
 /// A token longer than this is no token of anyone's.
 const TOKEN_BYTES: usize = 4096;
@@ -73,8 +73,8 @@ impl std::fmt::Debug for Services {
 /// A client whose token holds.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The token's digest.
-    pub token: TokenDigest,
+    /// The token, as it is kept.
+    pub token: HeldToken,
     /// What it gives.
     pub grant: Grant,
 }
@@ -134,8 +134,8 @@ impl Services {
         if token.len() > TOKEN_BYTES {
             return Err(token_ended());
         }
-        let token = TokenDigest::of(token);
-        let grant = self.still_holds(&token).await?;
+        let grant = self.tokens.resolve(token).await?.ok_or_else(token_ended)?;
+        let token = self.tokens.hold(token);
         Ok(Client { token, grant })
     }
 
@@ -143,8 +143,9 @@ impl Services {
     ///
     /// # Errors
     /// When the token does not hold, or the token store is away.
-    pub async fn still_holds(&self, token: &TokenDigest) -> Result<Grant, Problem> {
-        self.tokens.resolve(token).await?.ok_or_else(token_ended)
+    pub async fn still_holds(&self, token: &HeldToken) -> Result<Grant, Problem> {
+        let grants = self.tokens.recheck(std::slice::from_ref(token)).await?;
+        grants.into_iter().next().flatten().ok_or_else(token_ended)
     }
 
     /// The most bytes of a client's body, and of the small service calls: a notice with every character escaped, or

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     CommitObserver, Committed, HistoryQuery, Inbox, MarkRead, Reader, SessionKey, StageError,
-    Staged, Withdrawal,
+    Staged, Telling, Withdrawal,
 };
 use crate::clock::Millis;
 use crate::domain::{AccountId, DEFAULT_PRODUCER, Draft, Lifetime, NoticeId, Source, StateName};
@@ -61,8 +61,9 @@ pub trait Backend: Send + Sync {
 pub struct Recorder(Mutex<Vec<Committed>>);
 
 impl CommitObserver for Recorder {
-    fn committed(&self, events: Vec<Committed>) {
+    fn committed(&self, events: Vec<Committed>) -> Telling {
         self.0.lock().extend(events);
+        Telling::done()
     }
 }
 

@@ -180,12 +180,37 @@ pub enum Committed {
     },
 }
 
+/// That other nodes are being told of a change. A store that several nodes write to waits for it before it answers
+/// the call, so that who stages a second notice after the answer to a first can't overtake it.
+#[derive(Debug, Default)]
+#[must_use = "a shared store answers its caller only after this"]
+pub struct Telling(Option<tokio::sync::oneshot::Receiver<()>>);
+
+impl Telling {
+    /// Nobody else has to hear of it.
+    pub const fn done() -> Self {
+        Self(None)
+    }
+
+    /// Told when `done` is used, or dropped.
+    pub fn until(done: tokio::sync::oneshot::Receiver<()>) -> Self {
+        Self(Some(done))
+    }
+
+    /// Waits until the others were told, or never will be by this way. Whoever tells bounds the time.
+    pub async fn finished(self) {
+        if let Some(done) = self.0 {
+            let _told_or_given_up = done.await;
+        }
+    }
+}
+
 /// Hears what became true in the store.
 pub trait CommitObserver: Send + Sync + 'static {
-    /// Called for every change, in commit order, after it is durable (as each method of [`Inbox`] says)
-    /// and before the call that asked for it is answered; also when its caller has gone away. Must not
-    /// block.
-    fn committed(&self, events: Vec<Committed>);
+    /// Called for every change that this process made, in commit order, after it is durable (as each method of
+    /// [`Inbox`] says) and before the call that asked for it is answered; also when its caller has gone away. Must
+    /// not block. A store that only this process writes to may pass over what it answers.
+    fn committed(&self, events: Vec<Committed>) -> Telling;
 }
 
 /// The durable inbox of every account. See [`CommitObserver`] for how changes are told.
@@ -261,6 +286,18 @@ pub trait Inbox: Send + Sync + 'static {
         account: &AccountId,
         query: HistoryQuery,
     ) -> Result<Vec<HistoryEntry>, InboxError>;
+
+    /// Which notices are unread and unexpired now, of any of `accounts`, at most `limit` of them, in no order: where
+    /// that many came, there may be more. One query. A store that only this process writes to has nothing to say
+    /// here: whatever is in it was told.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn waiting(
+        &self,
+        accounts: &[AccountId],
+        limit: usize,
+    ) -> Result<Vec<(AccountId, NoticeId)>, InboxError>;
 
     /// How many unread notices an account has.
     ///

@@ -10,5 +10,5 @@ pub mod embedded;
 
 pub use contract::{
     CommitObserver, Committed, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Reader,
-    SessionKey, StageError, Staged, Unread, UnreadPage, Withdrawal,
+    SessionKey, StageError, Staged, Telling, Unread, UnreadPage, Withdrawal,
 };

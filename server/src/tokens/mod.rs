@@ -4,6 +4,7 @@
 pub mod conformance;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -30,6 +31,35 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
+/// A token as a session or a call keeps it: enough to look it up again, to compare it, and to revoke it.
+///
+/// Which kind it is, is the store's choice ([`SessionTokens::hold`]). A store that knows tokens by their digest keeps
+/// no token in memory; one whose keys other systems write needs the text. It never shows itself.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum HeldToken {
+    /// Its digest.
+    Digest(TokenDigest),
+    /// Its text.
+    Text(Arc<str>),
+}
+
+impl HeldToken {
+    /// The token's digest, by which nodes speak of it among themselves.
+    #[must_use]
+    pub fn digest(&self) -> TokenDigest {
+        match self {
+            Self::Digest(digest) => *digest,
+            Self::Text(text) => TokenDigest::of(text),
+        }
+    }
+}
+
+impl fmt::Debug for HeldToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldToken(..)")
+    }
+}
+
 /// What a valid token gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -51,11 +81,21 @@ pub struct IssuedToken {
 /// Where session tokens live.
 #[async_trait]
 pub trait SessionTokens: Send + Sync + 'static {
+    /// How this store wants a token to be kept. Says nothing about whether it is valid.
+    fn hold(&self, token: &str) -> HeldToken;
+
     /// The grant of a token; none when it is unknown, expired or revoked, without telling which.
     ///
     /// # Errors
     /// When the store is not available.
-    async fn resolve(&self, token: &TokenDigest) -> Result<Option<Grant>, InboxError>;
+    async fn resolve(&self, token: &str) -> Result<Option<Grant>, InboxError>;
+
+    /// The grants of tokens that resolved once, in their order, none for each that no longer holds; by as few trips
+    /// to the store as it can.
+    ///
+    /// # Errors
+    /// When the store is not available: nothing is known then.
+    async fn recheck(&self, tokens: &[HeldToken]) -> Result<Vec<Option<Grant>>, InboxError>;
 
     /// Makes a token for `account` that ends at `expires`. Durable when it answers.
     ///
@@ -67,5 +107,25 @@ pub trait SessionTokens: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store is not available.
-    async fn revoke(&self, tokens: &[TokenDigest]) -> Result<(), InboxError>;
+    async fn revoke(&self, tokens: &[HeldToken]) -> Result<(), InboxError>;
+
+    /// Whether others than this process write tokens, so that live sessions must look at theirs again from time to
+    /// time.
+    fn is_shared(&self) -> bool;
+}
+
+/// Tokens that carry their own proof, and were revoked before their end.
+#[async_trait]
+pub trait DenyList: Send + Sync + 'static {
+    /// Denies a token until `until`, when it ends by itself. Durable, and seen by every node, when it answers.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn deny(&self, token: &TokenDigest, until: Millis) -> Result<(), InboxError>;
+
+    /// Which of these are denied, in their order.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn denied(&self, tokens: &[TokenDigest]) -> Result<Vec<bool>, InboxError>;
 }

@@ -91,7 +91,7 @@ async fn refreshed(
             "the token belongs to another account",
         ));
     }
-    session.refresh(client.token, client.grant.expires);
+    session.refresh(client.token.clone(), client.grant.expires);
     // Who revoked the token before the session lived by it found no session to close.
     if services
         .still_holds(&client.token)
@@ -107,14 +107,13 @@ async fn refreshed(
 pub(super) fn recheck(services: Arc<Services>, session: Arc<Session>) -> Job<OpDone> {
     Box::pin(async move {
         let token = session.token();
-        let holds = match services.tokens.resolve(&token).await {
-            Ok(Some(grant)) => {
+        let holds = match services.still_holds(&token).await {
+            Ok(grant) => {
                 session.refresh(token, grant.expires);
                 true
             }
-            Ok(None) => false,
             // A store that is away ends no session: the next beat asks again.
-            Err(_) => true,
+            Err(problem) => problem.code != Code::Unauthenticated,
         };
         OpDone::Rechecked { holds }
     })

@@ -91,7 +91,7 @@ async fn shake_hands(
         },
         control_frames: v1,
         window: u16::try_from(services.config.delivery.window).unwrap_or(u16::MAX),
-        token: client.token,
+        token: client.token.clone(),
         expires: client.grant.expires,
         since: services.inbox.now(),
     };

@@ -12,14 +12,27 @@ use super::store::EmbeddedStore;
 use crate::clock::Millis;
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
-use crate::tokens::{Grant, IssuedToken, SessionTokens, TokenDigest};
+use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
 
 #[async_trait]
 impl SessionTokens for EmbeddedStore {
-    async fn resolve(&self, token: &TokenDigest) -> Result<Option<Grant>, InboxError> {
+    fn hold(&self, token: &str) -> HeldToken {
+        HeldToken::Digest(TokenDigest::of(token))
+    }
+
+    async fn resolve(&self, token: &str) -> Result<Option<Grant>, InboxError> {
         let started = Instant::now();
-        let token = *token;
+        let token = TokenDigest::of(token);
         let outcome = self.read(move |reads| reads.grant(&token)).await;
+        self.measured(Operation::TokenResolve, started, outcome)
+    }
+
+    async fn recheck(&self, tokens: &[HeldToken]) -> Result<Vec<Option<Grant>>, InboxError> {
+        let started = Instant::now();
+        let tokens = digests(tokens);
+        let outcome = self
+            .read(move |reads| tokens.iter().map(|token| reads.grant(token)).collect())
+            .await;
         self.measured(Operation::TokenResolve, started, outcome)
     }
 
@@ -29,12 +42,20 @@ impl SessionTokens for EmbeddedStore {
         self.measured(Operation::TokenIssue, started, outcome)
     }
 
-    async fn revoke(&self, tokens: &[TokenDigest]) -> Result<(), InboxError> {
+    async fn revoke(&self, tokens: &[HeldToken]) -> Result<(), InboxError> {
         let started = Instant::now();
-        let tokens = tokens.to_vec();
+        let tokens = digests(tokens);
         let outcome = self.ask(|answer| Op::RevokeTokens { tokens, answer }).await;
         self.measured(Operation::TokenRevoke, started, outcome)
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+}
+
+fn digests(tokens: &[HeldToken]) -> Vec<TokenDigest> {
+    tokens.iter().map(HeldToken::digest).collect()
 }
 
 impl EmbeddedStore {

@@ -368,6 +368,14 @@ impl Inbox for EmbeddedStore {
         self.measured(Operation::History, started, outcome)
     }
 
+    async fn waiting(
+        &self,
+        _accounts: &[AccountId],
+        _limit: usize,
+    ) -> Result<Vec<(AccountId, NoticeId)>, InboxError> {
+        Ok(Vec::new())
+    }
+
     async fn unread_count(&self, account: &AccountId) -> Result<u64, InboxError> {
         self.shared.available()?;
         Ok(self

@@ -171,7 +171,7 @@ async fn two_servers_never_have_one_folder() {
 struct Deaf;
 
 impl crate::inbox::CommitObserver for Deaf {
-    fn committed(&self, _: Vec<crate::inbox::Committed>) {
+    fn committed(&self, _: Vec<crate::inbox::Committed>) -> crate::inbox::Telling {
         panic!("the observer fails, on purpose");
     }
 }
