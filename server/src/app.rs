@@ -12,16 +12,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::Clock;
+use crate::cluster::bus::NodeId;
+use crate::cluster::{Member, MemberParts};
 use crate::config::{ApiKeys, Config};
 use crate::delivery::{DrainControl, DrainPace, Heart, HeartPace, Registry, RegistryLimits};
 use crate::demo::{Demo, DemoError};
 use crate::http::{
     Code, Listener, ListenerOptions, Parts, RawConnections, Services, admin_routes, public_routes,
 };
-use crate::inbox::Inbox as _;
+use crate::inbox::Inbox;
 use crate::inbox::embedded::{EmbeddedStore, OpenError, Operation, Options, StoreMetrics};
 use crate::metrics::Metrics;
 use crate::open_files::FileBudget;
+use crate::tokens::SessionTokens;
 
 /// Plain HTTP connections at a time on the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -121,7 +124,20 @@ impl App {
         .await
         .map_err(|error| StartError::Setup(error.to_string()))??;
         let demo = prepare_demo(&config, &store).await?;
+        let cluster = Member::new(
+            NodeId(0),
+            MemberParts {
+                name: config.node_name.clone(),
+                registry: Arc::clone(&registry),
+                metrics: Arc::clone(&metrics),
+                bus: None,
+            },
+        );
+        let inbox: Arc<dyn Inbox> = store.clone();
+        let tokens: Arc<dyn SessionTokens> = store.clone();
+        cluster.attach(&inbox, &tokens);
         let services = Arc::new(Services::new(Parts {
+            cluster,
             inbox: store.clone(),
             tokens: store.clone(),
             drain: Arc::new(DrainControl::new(Arc::clone(&registry))),

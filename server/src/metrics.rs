@@ -12,7 +12,7 @@ use prometheus::{
 use crate::clock::Millis;
 use crate::delivery::{CloseReason, Transport};
 use crate::domain::{NoticeId, Source};
-use crate::inbox::Withdrawal;
+use crate::inbox::{Committed, Withdrawal};
 
 /// By which way a notice reached a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +21,18 @@ pub enum PushPath {
     Live,
     /// Out of the inbox: the session had just joined, or was behind.
     Replay,
+    /// Out of the inbox, where the sweep found it: no wake-up had brought it.
+    Sweep,
 }
 
 impl PushPath {
-    const ALL: [Self; 2] = [Self::Live, Self::Replay];
+    const ALL: [Self; 3] = [Self::Live, Self::Replay, Self::Sweep];
 
     fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Replay => "replay",
+            Self::Sweep => "sweep",
         }
     }
 }
@@ -85,7 +88,7 @@ const SOURCES: [Source; 2] = [Source::Service, Source::Client];
 
 /// By [`Transport`] and [`PushPath`], looked up once: they are counted for every notice.
 #[derive(Debug)]
-struct PushedCounters([[IntCounter; 2]; Transport::ALL.len()]);
+struct PushedCounters([[IntCounter; PushPath::ALL.len()]; Transport::ALL.len()]);
 
 impl PushedCounters {
     fn new(counters: &IntCounterVec) -> Self {
@@ -110,7 +113,7 @@ pub struct Metrics {
     /// Set when scraped.
     pub online_accounts: IntGauge,
     /// By [`PushPath`].
-    push_lag: [Histogram; 2],
+    push_lag: [Histogram; PushPath::ALL.len()],
     read_lag: Histogram,
     /// By [`Source`].
     staged: [IntCounter; 2],
@@ -132,6 +135,12 @@ pub struct Metrics {
     pub draining: IntGauge,
     store_seconds: HistogramVec,
     store_errors: IntCounterVec,
+    /// 1 while wake-ups between nodes work; 0 also where there is no bus.
+    pub bus_up: IntGauge,
+    /// Messages that this node gave to the bus.
+    pub bus_published: IntCounter,
+    /// Messages that the bus brought.
+    pub bus_received: IntCounter,
 }
 
 /// From a tenth of a millisecond, which a local push takes, to a minute, which only a backlog does.
@@ -160,7 +169,7 @@ impl Metrics {
         let make = Maker(&registry);
         let push_lag = make.histograms(
             "push_lag_seconds",
-            "From the staging call (live), or the notice's creation (replay), to taken by the transport",
+            "From the staging call (live), or the notice's creation (replay, sweep), to taken by the transport",
             &["path"],
         )?;
         let staged = make.counters("staged_total", "Notices staged", &["source"])?;
@@ -197,6 +206,9 @@ impl Metrics {
                 &["operation"],
             )?,
             store_errors: make.counters("store_errors_total", "Operations of the store that failed", &["operation"])?,
+            bus_up: make.gauge("bus_up", "1 while wake-ups between nodes work; 0 also without a bus")?,
+            bus_published: make.counter("bus_published_total", "Messages given to the bus between nodes")?,
+            bus_received: make.counter("bus_received_total", "Messages that the bus between nodes brought")?,
             registry: registry.clone(),
         };
         let build = make.gauges(
@@ -253,14 +265,15 @@ impl Metrics {
         self.refused.with_label_values(&[reason.name()]).inc();
     }
 
-    /// A notice was staged.
-    pub fn staged(&self, source: Source) {
-        self.staged[source as usize].inc();
-    }
-
-    /// A staging call repeated an earlier one.
-    pub fn duplicate(&self) {
-        self.duplicate.inc();
+    /// Counts what became true in the store, on the node that did it.
+    pub fn committed(&self, event: &Committed) {
+        match event {
+            Committed::Staged { source, .. } => self.staged[*source as usize].inc(),
+            Committed::Duplicate => self.duplicate.inc(),
+            Committed::Read { read, at, .. } => self.read(read, *at),
+            Committed::Withdrawn { ids, why, .. } => self.withdrawn(*why, ids.len()),
+            Committed::NotRead(_) | Committed::CameBack => {}
+        }
     }
 
     /// A draft was refused with this code, one of those given to [`Metrics::new`].
@@ -274,8 +287,7 @@ impl Metrics {
         self.push_lag[path as usize].observe(lag.as_secs_f64());
     }
 
-    /// Notices were read at `at`.
-    pub fn read(&self, ids: &[NoticeId], at: Millis) {
+    fn read(&self, ids: &[NoticeId], at: Millis) {
         self.read.inc_by(ids.len() as u64);
         for id in ids {
             self.read_lag
@@ -283,8 +295,7 @@ impl Metrics {
         }
     }
 
-    /// Notices left the inbox unread, or were recalled.
-    pub fn withdrawn(&self, why: Withdrawal, count: usize) {
+    fn withdrawn(&self, why: Withdrawal, count: usize) {
         let counter = match why {
             Withdrawal::Recalled => &self.recalled,
             Withdrawal::Replaced => &self.replaced,

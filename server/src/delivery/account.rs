@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use super::push::Push;
 use super::session::{CloseReason, Session};
+use super::settled::Settled;
 use super::slot::{MAILBOX_BYTES, Outgoing, Phase, Slot, shrink, weight};
 use crate::clock::Millis;
 use crate::domain::{AccountId, Notice, NoticeId};
@@ -55,6 +56,10 @@ pub(super) struct AccountState {
     log: VecDeque<NoticeId>,
     /// The place of the log's first id in all that ever was in it.
     log_start: u64,
+    settled: Settled,
+    /// Wake-ups for the account do not reach this node yet: who looks at the inbox now could miss what is committed
+    /// between the look and the first wake-up.
+    out_of_reach: bool,
 }
 
 /// An account with its state.
@@ -93,7 +98,22 @@ impl AccountState {
             mailbox_bytes: 0,
             fetching: None,
             ahead: Vec::new(),
+            swept: false,
         });
+    }
+
+    /// Holds the sessions back from the inbox until [`AccountState::reached`].
+    pub(super) fn wait_for_reach(&mut self) {
+        self.out_of_reach = true;
+    }
+
+    /// Wake-ups for the account reach this node now, or the wait for it is given up. False when nobody waited.
+    pub(super) fn reached(&mut self) -> bool {
+        let waited = std::mem::take(&mut self.out_of_reach);
+        if waited {
+            self.sessions().for_each(|session| session.wake());
+        }
+        waited
     }
 
     /// Lets a session go; what it had in flight stays in the inbox.
@@ -105,6 +125,9 @@ impl AccountState {
     /// Offers a notice to every session: at once where it can be taken, else by the log. A notice that is not
     /// stored goes to those who have room for it now.
     pub(super) fn publish(&mut self, push: &Arc<Push>) {
+        if self.settled.covers_all(push.id()) {
+            return;
+        }
         let place = self.log_end();
         let mut left_behind = false;
         for slot in &mut self.slots {
@@ -112,7 +135,9 @@ impl AccountState {
                 if slot.mailbox_bytes < MAILBOX_BYTES {
                     slot.hand_over(Arc::clone(push));
                 }
-            } else if slot.in_flight.contains(&push.id()) {
+            } else if slot.in_flight.contains(&push.id())
+                || self.settled.covers(push.id(), slot.session.key())
+            {
                 if slot.phase != Phase::Live {
                     slot.ahead.push(push.id());
                 }
@@ -135,9 +160,24 @@ impl AccountState {
         }
     }
 
+    /// The same for a notice whose wake-up may come once more, another way.
+    pub(super) fn publish_unconfirmed(&mut self, push: &Arc<Push>, horizon: Millis) {
+        self.publish(push);
+        if push.is_stored() {
+            self.settled.add(push.id(), None, horizon);
+        }
+    }
+
     /// Notices were read: the reader's window is free of `asked`; those of them that are `withdrawn` are taken from
-    /// the others too, which are told.
-    pub(super) fn read(&mut self, asked: &[NoticeId], withdrawn: &[NoticeId], reader: Reader) {
+    /// the others too, which are told. Here as elsewhere no wake-up is believed of what is older than `horizon`.
+    pub(super) fn read(
+        &mut self,
+        asked: &[NoticeId],
+        withdrawn: &[NoticeId],
+        reader: Reader,
+        horizon: Millis,
+    ) {
+        self.settle_all(withdrawn, horizon);
         let own = match reader {
             Reader::Session(own) | Reader::Automatic(own) => Some(own),
             Reader::Account => None,
@@ -149,6 +189,12 @@ impl AccountState {
         }
         if !withdrawn.is_empty() {
             self.withdraw_read(withdrawn, own);
+        }
+    }
+
+    fn settle_all(&mut self, ids: &[NoticeId], horizon: Millis) {
+        for id in ids {
+            self.settled.add(*id, None, horizon);
         }
     }
 
@@ -164,7 +210,8 @@ impl AccountState {
     }
 
     /// Notices left the inbox unread, or were recalled. Every session that may show them is told.
-    pub(super) fn withdraw(&mut self, ids: &[NoticeId], why: Withdrawal) {
+    pub(super) fn withdraw(&mut self, ids: &[NoticeId], why: Withdrawal, horizon: Millis) {
+        self.settle_all(ids, horizon);
         let told: Arc<[NoticeId]> = ids.into();
         for slot in &mut self.slots {
             let had_it = slot.withdraw(ids);
@@ -200,9 +247,46 @@ impl AccountState {
         }
     }
 
+    /// The inbox holds these unread. Sessions that are behind nothing and were never handed one of them look at it
+    /// once more; whether there were any.
+    pub(super) fn found_waiting(&mut self, ids: &[NoticeId]) -> bool {
+        let end = self.log_end();
+        let mut missed = false;
+        for slot in self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.phase == Phase::Live)
+        {
+            let key = slot.session.key();
+            let unknown =
+                |id: &&NoticeId| !slot.in_flight.contains(id) && !self.settled.covers(**id, key);
+            let Some(oldest) = ids.iter().filter(unknown).min().copied() else {
+                continue;
+            };
+            missed = true;
+            slot.swept = true;
+            slot.phase = Phase::Backlog {
+                log_from: end,
+                looked: true,
+                next: Some(oldest),
+                again: false,
+            };
+            slot.session.wake();
+        }
+        missed
+    }
+
+    /// Forgets what no wake-up can come for.
+    pub(super) fn tidy(&mut self, horizon: Millis) {
+        self.settled.forget_before(horizon);
+    }
+
     /// What the session must be supplied with now; nothing while it has no room, while an earlier need is
     /// being met, or when it is behind nothing.
     pub(super) fn need(&mut self, key: SessionKey) -> Option<Need> {
+        if self.out_of_reach {
+            return None;
+        }
         let index = self.index(key)?;
         let slot = &mut self.slots[index];
         if slot.fetching.is_some() || !slot.has_room() {
@@ -229,7 +313,7 @@ impl AccountState {
     }
 
     /// Meets [`Need::Backlog`]. Drops what meanwhile reached the session or the log another way, or is gone.
-    pub(super) fn supply_backlog(&mut self, key: SessionKey, page: UnreadPage) {
+    pub(super) fn supply_backlog(&mut self, key: SessionKey, page: UnreadPage, horizon: Millis) {
         let Some(index) = self.index(key) else { return };
         let Phase::Backlog {
             log_from, again, ..
@@ -258,7 +342,10 @@ impl AccountState {
                 next = Some(id);
                 break;
             }
-            slot.hand_over(Arc::new(Push::replay(unread.notice, unread.pushed_before)));
+            let push = Push::replay(unread.notice, unread.pushed_before, slot.swept);
+            slot.hand_over(Arc::new(push));
+            // Its wake-up may still be on the way, and find it acknowledged.
+            self.settled.add(id, Some(key), horizon);
         }
         slot.phase = match next {
             Some(_) => Phase::Backlog {
@@ -297,7 +384,7 @@ impl AccountState {
                 if !slot.has_room() {
                     break;
                 }
-                slot.hand_over(Arc::new(Push::replay(notice, false)));
+                slot.hand_over(Arc::new(Push::replay(notice, false, slot.swept)));
             }
             at += 1;
         }
@@ -362,6 +449,7 @@ impl AccountState {
                     again: false,
                 }
             } else {
+                slot.swept = false;
                 Phase::Live
             };
             slot.ahead = Vec::new();

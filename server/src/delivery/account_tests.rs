@@ -61,6 +61,8 @@ enum Step {
     Recall(usize),
     /// The store comes back with a notice that it had refused.
     ComeBack,
+    /// The sweep looks at the account.
+    Sweep,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -76,6 +78,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (device, 1_usize..4).prop_map(|(d, n)| Step::Ack(d, n)),
         1 => (0_usize..8).prop_map(Step::Recall),
         1 => Just(Step::ComeBack),
+        1 => Just(Step::Sweep),
     ];
     prop::collection::vec(step, 1..150)
 }
@@ -119,9 +122,16 @@ struct World {
     revived: BTreeSet<u128>,
     devices: BTreeMap<usize, Device>,
     next: u64,
+    /// Wake-ups come late and in any order, as between nodes; a notice may be found, read and recalled before.
+    late: bool,
 }
 
 impl World {
+    /// Every id of the model is from the first millisecond: late wake-ups of all are believed, or of none.
+    fn horizon(&self) -> Millis {
+        if self.late { 0 } else { Millis::MAX }
+    }
+
     fn join(&mut self, at: usize, auto: bool, window: u16) {
         if self.devices.contains_key(&at) {
             return;
@@ -142,9 +152,17 @@ impl World {
             shown,
             got,
             owed,
-            forbidden: BTreeSet::new(),
+            forbidden: self.recalled(),
         };
         self.devices.insert(at, device);
+    }
+
+    fn recalled(&self) -> BTreeSet<u128> {
+        let recalled = self
+            .store
+            .iter()
+            .filter(|(_, stored)| **stored == Stored::Recalled);
+        recalled.map(|(id, _)| *id).collect()
     }
 
     fn leave(&mut self, at: usize) {
@@ -160,13 +178,42 @@ impl World {
     }
 
     fn publish(&mut self) {
-        let Some(id) = self.unpublished.pop_front() else {
+        // Any of those that wait, but always the same in one history.
+        let which = match (self.late, self.unpublished.len()) {
+            (_, 0) => return,
+            (false, _) => 0,
+            (true, waiting) => self.store.len() % waiting,
+        };
+        let Some(id) = self.unpublished.remove(which) else {
             return;
         };
         self.state
             .publish(&Arc::new(Push::live(notice(id), true, Instant::now())));
-        for device in self.devices.values_mut() {
+        let wanted = matches!(
+            self.store[&id],
+            Stored::Unread | Stored::Read { explicit: false }
+        );
+        for device in self.devices.values_mut().filter(|_| wanted) {
             device.owed.insert(id);
+        }
+    }
+
+    /// The sweep looks: devices that are behind nothing and lack what is unread look again.
+    fn sweep(&mut self) {
+        let unread = self
+            .store
+            .iter()
+            .filter(|(_, stored)| **stored == Stored::Unread);
+        let ids: Vec<_> = unread.map(|(id, _)| NoticeId::from_bits(*id)).collect();
+        if self.late {
+            self.state.found_waiting(&ids);
+        }
+    }
+
+    /// Where this node alone writes, events come in commit order: what is published later can't have been read.
+    fn publish_what_came_before(&mut self) {
+        if !self.late {
+            self.publish_all();
         }
     }
 
@@ -181,7 +228,6 @@ impl World {
         }
     }
 
-    /// Events reach the account in commit order: what is published later can't have been read before.
     fn publish_all(&mut self) {
         while !self.unpublished.is_empty() {
             self.publish();
@@ -232,12 +278,16 @@ impl World {
     }
 
     fn supply(&mut self, at: usize) {
+        let horizon = self.horizon();
         let Some(device) = self.devices.get_mut(&at) else {
             return;
         };
         match device.looked.take() {
             None => {}
-            Some(Looked::Backlog(page)) => self.state.supply_backlog(device.session.key(), page),
+            Some(Looked::Backlog(page)) => {
+                self.state
+                    .supply_backlog(device.session.key(), page, horizon);
+            }
             Some(Looked::Log { ids, found }) => {
                 self.state.supply_log(device.session.key(), &ids, found)
             }
@@ -260,7 +310,7 @@ impl World {
                 );
                 let before = device.got.iter().rfind(|id| !self.revived.contains(id));
                 prop_assert!(
-                    self.revived.contains(&id) || before < Some(&id),
+                    self.late || self.revived.contains(&id) || before < Some(&id),
                     "device {at} got {id} out of order"
                 );
                 device.got.push(id);
@@ -277,7 +327,7 @@ impl World {
     }
 
     fn ack(&mut self, at: usize, count: usize) {
-        self.publish_all();
+        self.publish_what_came_before();
         let Some(device) = self.devices.get_mut(&at) else {
             return;
         };
@@ -315,17 +365,20 @@ impl World {
         } else {
             Reader::Session(key)
         };
-        self.state.read(&asked, &withdrawn, reader);
+        self.state.read(&asked, &withdrawn, reader, self.horizon());
     }
 
     fn recall(&mut self, which: usize) {
-        self.publish_all();
+        self.publish_what_came_before();
         let Some(id) = self.store.keys().nth_back(which).copied() else {
             return;
         };
         self.store.insert(id, Stored::Recalled);
-        self.state
-            .withdraw(&[NoticeId::from_bits(id)], Withdrawal::Recalled);
+        self.state.withdraw(
+            &[NoticeId::from_bits(id)],
+            Withdrawal::Recalled,
+            self.horizon(),
+        );
         for device in self.devices.values_mut() {
             device.owed.remove(&id);
             device.shown.retain(|shown| *shown != id);
@@ -354,8 +407,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_device_gets_all_it_is_owed_once_and_nothing_recalled(steps in steps(), window in 1_u16..6) {
-        let mut world = World::default();
+    fn every_device_gets_all_it_is_owed_once_and_nothing_recalled(
+        steps in steps(),
+        window in 1_u16..6,
+        late: bool,
+    ) {
+        let mut world = World { late, ..World::default() };
         for step in steps {
             match step {
                 Step::Join(at, auto) => world.join(at, auto, window),
@@ -368,6 +425,7 @@ proptest! {
                 Step::Ack(at, count) => world.ack(at, count),
                 Step::Recall(which) => world.recall(which),
                 Step::ComeBack => world.come_back(),
+                Step::Sweep => world.sweep(),
             }
         }
         world.settle()?;
@@ -393,7 +451,7 @@ fn caught_up(window: u16) -> (AccountState, Arc<Session>) {
         state.need(device.key()),
         Some(Need::Backlog { .. })
     ));
-    state.supply_backlog(device.key(), UnreadPage::default());
+    state.supply_backlog(device.key(), UnreadPage::default(), Millis::MAX);
     (state, device)
 }
 
@@ -424,7 +482,7 @@ fn notices_of_one_sender_reach_a_slow_session_in_order() {
                 other => panic!("{other:?}"),
             })
             .collect();
-        state.read(&ids, &ids, Reader::Session(device.key()));
+        state.read(&ids, &ids, Reader::Session(device.key()), Millis::MAX);
         got.extend(ids.iter().map(|id| id.bits()));
         if let Some(Need::Log { ids }) = state.need(device.key()) {
             let found = ids.iter().map(|id| notice(id.bits())).collect();
@@ -477,7 +535,7 @@ fn an_idle_session_keeps_no_buffers_from_busier_times() {
         )))
     });
     state.take(device.key(), 200, &mut Vec::new());
-    state.read(&ids, &ids, Reader::Session(device.key()));
+    state.read(&ids, &ids, Reader::Session(device.key()), Millis::MAX);
     let slot = &state.slots[0];
     assert_eq!(
         (

@@ -39,6 +39,7 @@ impl Attachment {
         Some(Supply {
             account: Arc::clone(&self.account),
             session: Arc::clone(&self.session),
+            registry: Arc::clone(&self.registry),
             need,
         })
     }
@@ -55,6 +56,7 @@ impl Drop for Attachment {
 pub struct Supply {
     account: Arc<Account>,
     session: Arc<Session>,
+    registry: Arc<Registry>,
     need: Need,
 }
 
@@ -74,7 +76,8 @@ impl Supply {
         match &self.need {
             Need::Backlog { skip, limit } => {
                 let page = inbox.unread(&self.account.id, skip, *limit).await?;
-                self.account.state.lock().supply_backlog(key, page);
+                let horizon = self.registry.horizon();
+                self.account.state.lock().supply_backlog(key, page, horizon);
             }
             Need::Log { ids } => {
                 let found = inbox.fetch(&self.account.id, ids).await?;

@@ -12,12 +12,17 @@ mod heart;
 mod push;
 mod registry;
 mod session;
+mod settled;
 mod slot;
+mod token_watch;
 
 pub use attachment::{Attachment, Supply};
 pub use drain::{DrainControl, DrainPace};
 pub use heart::{Heart, HeartPace};
 pub use push::{Push, Shape};
-pub use registry::{AccountView, JoinRefused, Registry, RegistryLimits, SessionView};
+pub use registry::{
+    AccountView, JoinRefused, Presence, Registry, RegistryLimits, SHARDS, SessionView,
+};
 pub use session::{AckMode, CloseReason, MoveReason, Session, SessionSpec, Signals, Transport};
 pub use slot::Outgoing;
+pub use token_watch::TokenWatch;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::domain::{Notice, NoticeId};
+use crate::metrics::PushPath;
 
 /// How a transport wraps a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub struct Push {
     stored: bool,
     /// When the server took the call that staged it; none when it comes out of the inbox.
     accepted: Option<Instant>,
+    swept: bool,
     bare: OnceLock<Bytes>,
     enveloped: OnceLock<Bytes>,
 }
@@ -38,19 +40,21 @@ impl Push {
             redelivered: false,
             stored,
             accepted: Some(accepted),
+            swept: false,
             bare: OnceLock::new(),
             enveloped: OnceLock::new(),
         }
     }
 
-    /// A notice from the inbox.
+    /// A notice from the inbox; `swept` when a wake-up for it should have come and did not.
     #[must_use]
-    pub fn replay(notice: Arc<Notice>, redelivered: bool) -> Self {
+    pub fn replay(notice: Arc<Notice>, redelivered: bool, swept: bool) -> Self {
         Self {
             notice,
             redelivered,
             stored: true,
             accepted: None,
+            swept,
             bare: OnceLock::new(),
             enveloped: OnceLock::new(),
         }
@@ -78,6 +82,16 @@ impl Push {
     #[must_use]
     pub fn accepted(&self) -> Option<Instant> {
         self.accepted
+    }
+
+    /// By which way it came.
+    #[must_use]
+    pub fn path(&self) -> PushPath {
+        match self.accepted {
+            Some(_) => PushPath::Live,
+            None if self.swept => PushPath::Sweep,
+            None => PushPath::Replay,
+        }
     }
 
     /// About how many bytes it keeps in memory while it waits in a mailbox.

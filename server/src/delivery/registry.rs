@@ -1,9 +1,10 @@
 //! Who is online on this node: accounts by id, their sessions, and the way from a commit to them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -13,12 +14,12 @@ use super::attachment::Attachment;
 use super::push::Push;
 use super::session::{CloseReason, Session, SessionSpec};
 use crate::clock::Millis;
-use crate::domain::AccountId;
-use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey, Telling};
+use crate::domain::{AccountId, Notice, NoticeId};
+use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey, Telling, Withdrawal};
 use crate::metrics::Metrics;
 
 /// Locks on the map of accounts: enough that two cores, or sixteen, seldom meet.
-pub(super) const SHARDS: usize = 64;
+pub const SHARDS: usize = 64;
 
 /// How many sessions there may be.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,19 @@ pub struct AccountView {
     pub sessions: Vec<SessionView>,
 }
 
+/// What several nodes on one inbox need to know of each registry, and it of them.
+pub trait Presence: Send + Sync + 'static {
+    /// The account's first session joined here. Whether wake-ups for the account reach this node already; if not,
+    /// [`Registry::reached`] is called once they do, or once there is no hope. Must not block.
+    fn online(&self, account: &AccountId) -> bool;
+
+    /// The account's last session left.
+    fn offline(&self, account: &AccountId);
+
+    /// From when on, by ids, wake-ups are believed now: those of older notices are not acted upon. Never goes back.
+    fn horizon(&self) -> Millis;
+}
+
 type Shard = Mutex<HashMap<AccountId, Arc<Account>, RandomState>>;
 
 /// The sessions of this node.
@@ -75,12 +89,14 @@ pub struct Registry {
     accounts: AtomicUsize,
     next_key: AtomicU64,
     draining: AtomicBool,
+    /// None where this node alone writes to the inbox: then every change is told here, in its order.
+    presence: OnceLock<Arc<dyn Presence>>,
     /// Told apart from other nodes and earlier lives of this one.
     boot: u32,
 }
 
-impl std::fmt::Debug for Registry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
             .field("sessions", &self.sessions())
             .finish_non_exhaustive()
@@ -102,8 +118,21 @@ impl Registry {
             accounts: AtomicUsize::new(0),
             next_key: AtomicU64::new(1),
             draining: AtomicBool::new(false),
+            presence: OnceLock::new(),
             boot,
         })
+    }
+
+    /// Makes the registry one of several on an inbox. Before the first session; only the first call counts.
+    pub fn share(&self, presence: Arc<dyn Presence>) {
+        let _only_the_first = self.presence.set(presence);
+    }
+
+    /// From when on late wake-ups are to be reckoned with; `u64::MAX` where there are none.
+    pub(super) fn horizon(&self) -> Millis {
+        self.presence
+            .get()
+            .map_or(Millis::MAX, |presence| presence.horizon())
     }
 
     /// How many sessions are online here.
@@ -175,6 +204,11 @@ impl Registry {
                 });
                 shard.insert(account.clone(), Arc::clone(&entry));
                 self.accounts.fetch_add(1, Ordering::Relaxed);
+                if let Some(presence) = self.presence.get()
+                    && !presence.online(account)
+                {
+                    entry.state.lock().wait_for_reach();
+                }
                 entry
             }
         };
@@ -207,6 +241,9 @@ impl Registry {
         state.leave(session.key());
         if state.len() == 0 && shard.remove(&account.id).is_some() {
             self.accounts.fetch_sub(1, Ordering::Relaxed);
+            if let Some(presence) = self.presence.get() {
+                presence.offline(&account.id);
+            }
         }
         drop(state);
         drop(shard);
@@ -300,8 +337,86 @@ impl Registry {
         now - oldest
     }
 
+    /// Whether the account has a session here.
+    #[must_use]
+    pub fn is_online(&self, account: &AccountId) -> bool {
+        self.shard(account).lock().contains_key(account)
+    }
+
+    /// Wake-ups for the account reach this node now, or the wait for it is given up. True when sessions waited for
+    /// it: they look at the inbox now, so nothing can be missed.
+    pub fn reached(&self, account: &AccountId) -> bool {
+        let entry = self.account(account);
+        entry.is_some_and(|entry| entry.state.lock().reached())
+    }
+
+    /// The same for every account.
+    pub fn reach_all(&self) {
+        self.each_account(|state| {
+            state.reached();
+        });
+    }
+
+    /// The accounts of one of the [`SHARDS`] parts. On the way, forgets what no late wake-up can come for.
+    #[must_use]
+    pub fn accounts_of_shard(&self, shard: usize) -> Vec<AccountId> {
+        let horizon = self.horizon();
+        self.each_account_of_shard(shard, |state| state.tidy(horizon));
+        self.shards[shard].lock().keys().cloned().collect()
+    }
+
+    /// The inbox holds `ids` unread: sessions that should have been handed one of them and were not look at it once
+    /// more. Whether there were any.
+    pub fn found_waiting(&self, account: &AccountId, ids: &[NoticeId]) -> bool {
+        let entry = self.account(account);
+        entry.is_some_and(|entry| entry.state.lock().found_waiting(ids))
+    }
+
+    /// The account's sessions look at the inbox once more: it may hold what no wake-up told of, or one that came too
+    /// late to be believed.
+    pub fn look_again(&self, account: &AccountId) {
+        self.with_account(account, AccountState::look_again);
+    }
+
+    /// Offers a notice to the account's sessions.
+    pub fn publish(&self, notice: Arc<Notice>, ephemeral: bool, accepted: Instant) {
+        if let Some(entry) = self.account(&notice.receiver) {
+            let push = Arc::new(Push::live(notice, !ephemeral, accepted));
+            entry.state.lock().publish(&push);
+        }
+    }
+
+    /// The same for a notice whose wake-up may come once more, another way.
+    pub fn publish_unconfirmed(&self, notice: Arc<Notice>, ephemeral: bool, accepted: Instant) {
+        if let Some(entry) = self.account(&notice.receiver) {
+            let push = Arc::new(Push::live(notice, !ephemeral, accepted));
+            let horizon = self.horizon();
+            entry.state.lock().publish_unconfirmed(&push, horizon);
+        }
+    }
+
+    /// Notices of the account were read; see [`Committed::Read`].
+    pub fn read(
+        &self,
+        account: &AccountId,
+        asked: &[NoticeId],
+        withdrawn: &[NoticeId],
+        reader: Reader,
+    ) {
+        let horizon = self.horizon();
+        self.with_account(account, |state| {
+            state.read(asked, withdrawn, reader, horizon);
+        });
+    }
+
+    /// Notices of the account left the inbox for another reason.
+    pub fn withdraw(&self, account: &AccountId, ids: &[NoticeId], why: Withdrawal) {
+        let horizon = self.horizon();
+        self.with_account(account, |state| state.withdraw(ids, why, horizon));
+    }
+
     /// Gives an acknowledgement that was not stored back to the session that passed it on.
-    fn hand_back(&self, request: &MarkRead) {
+    pub fn hand_back(&self, request: &MarkRead) {
         let (Reader::Session(key) | Reader::Automatic(key)) = request.reader else {
             return;
         };
@@ -312,38 +427,25 @@ impl Registry {
     }
 
     fn apply(&self, event: Committed) {
+        self.metrics.committed(&event);
         match event {
             Committed::Staged {
                 notice,
                 ephemeral,
-                source,
                 accepted,
-            } => {
-                self.metrics.staged(source);
-                if let Some(entry) = self.account(&notice.receiver) {
-                    let accepted = accepted.unwrap_or_else(Instant::now);
-                    let push = Arc::new(Push::live(notice, !ephemeral, accepted));
-                    entry.state.lock().publish(&push);
-                }
-            }
-            Committed::Duplicate => self.metrics.duplicate(),
+                ..
+            } => self.publish(notice, ephemeral, accepted.unwrap_or_else(Instant::now)),
+            Committed::Duplicate => {}
             Committed::Read {
                 account,
                 asked,
-                read,
                 withdrawn,
                 reader,
-                at,
-            } => {
-                self.metrics.read(&read, at);
-                self.with_account(&account, |state| state.read(&asked, &withdrawn, reader));
-            }
+                ..
+            } => self.read(&account, &asked, &withdrawn, reader),
             Committed::NotRead(request) => self.hand_back(&request),
             Committed::CameBack => self.each_account(AccountState::look_again),
-            Committed::Withdrawn { account, ids, why } => {
-                self.metrics.withdrawn(why, ids.len());
-                self.with_account(&account, |state| state.withdraw(&ids, why));
-            }
+            Committed::Withdrawn { account, ids, why } => self.withdraw(&account, &ids, why),
         }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Slot {
     /// In the log, but handed over already: the backlog was read after the commit and before the publishing.
     /// Empty but for that race.
     pub(super) ahead: Vec<NoticeId>,
+    /// It looks at the inbox because the sweep found there what no wake-up had brought.
+    pub(super) swept: bool,
 }
 
 impl Slot {

@@ -7,6 +7,7 @@ use warp::http::StatusCode;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use warp::reply::Response;
 
+use crate::cluster::CloseError;
 use crate::delivery::JoinRefused;
 use crate::inbox::{InboxError, StageError};
 
@@ -257,6 +258,21 @@ impl From<StageError> for Problem {
                 Self::new(Code::StoreFull, detail).retry_after(Duration::from_secs(60))
             }
             StageError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+/// When nodes that could not be reached can be again, as a rule.
+const NODES_COME_BACK: Duration = Duration::from_secs(2);
+
+impl From<CloseError> for Problem {
+    fn from(error: CloseError) -> Self {
+        match error {
+            CloseError::Tokens(error) => error.into(),
+            CloseError::NotAllReached(error) => {
+                let detail = format!("{error}: sessions may be open there; asking again is safe");
+                Self::new(Code::StoreUnavailable, detail).retry_after(NODES_COME_BACK)
+            }
         }
     }
 }

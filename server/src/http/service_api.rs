@@ -14,10 +14,9 @@ use super::problem::{Code, Problem};
 use super::services::Services;
 use super::strict_json::parse;
 use crate::clock::Millis;
-use crate::delivery::{CloseReason, Session, SessionView};
+use crate::cluster::SessionAt;
 use crate::domain::{AccountId, Draft, NoticeId, StateName};
 use crate::inbox::Staged;
-use crate::tokens::HeldToken;
 
 /// The largest page of `GET /accounts`.
 const ACCOUNTS_PAGE: usize = 1000;
@@ -197,7 +196,10 @@ pub(super) async fn accounts(services: Arc<Services>, head: Head) -> Answer {
         .parameter("after")
         .map(|after| services.intake.account("after", &after))
         .transpose()?;
-    let mut accounts = services.registry.online_accounts(after.as_ref(), limit + 1);
+    let mut accounts = services
+        .cluster
+        .online_accounts(after.as_ref(), limit + 1)
+        .await;
     let more = accounts.len() > limit;
     accounts.truncate(limit);
     let next = if more { accounts.last().cloned() } else { None };
@@ -205,18 +207,29 @@ pub(super) async fn accounts(services: Arc<Services>, head: Head) -> Answer {
 }
 
 #[derive(Serialize)]
-struct AccountBody<'a> {
+struct AccountBody {
     online: bool,
     unread: u64,
-    sessions: Vec<SessionBody<'a>>,
+    sessions: Vec<SessionBody>,
 }
 
 #[derive(Serialize)]
-struct SessionBody<'a> {
+struct SessionBody {
     id: String,
-    transport: &'static str,
-    node: &'a str,
+    transport: String,
+    node: String,
     since: Millis,
+}
+
+impl From<SessionAt> for SessionBody {
+    fn from(session: SessionAt) -> Self {
+        Self {
+            id: session.id,
+            transport: session.transport,
+            node: session.node,
+            since: session.since,
+        }
+    }
 }
 
 /// `GET /accounts/{id}`.
@@ -224,21 +237,13 @@ pub(super) async fn account(services: Arc<Services>, head: Head, id: String) -> 
     services.producer(&head.headers)?;
     let account = services.intake.account("the account's id", &id)?;
     let unread = services.inbox.unread_count(&account).await?;
-    let view = services.registry.view(&account);
-    let node = services.config.node_name.as_str();
-    let body = |session: SessionView| SessionBody {
-        id: session.id,
-        transport: session.transport,
-        node,
-        since: session.since,
-    };
-    let sessions: Vec<_> = view.sessions.into_iter().map(body).collect();
+    let sessions = services.cluster.sessions_of(&account).await;
     json(
         StatusCode::OK,
         &AccountBody {
             online: !sessions.is_empty(),
             unread,
-            sessions,
+            sessions: sessions.into_iter().map(SessionBody::from).collect(),
         },
     )
 }
@@ -248,19 +253,7 @@ pub(super) async fn kick(services: Arc<Services>, head: Head, id: String) -> Ans
     services.producer(&head.headers)?;
     let account = services.intake.account("the account's id", &id)?;
     let revoke = head.flag("revoke")?;
-    let mut sessions = services.registry.sessions_of(&account);
-    if revoke {
-        // Before the sockets close, lest a quick client comes back with the token.
-        let tokens: Vec<HeldToken> = sessions.iter().map(|session| session.token()).collect();
-        services.tokens.revoke(&tokens).await?;
-        // A session that joined meanwhile, with one of these tokens, was let in by a look before their end.
-        let joined = services.registry.sessions_of(&account);
-        let lives_on = |session: &Arc<Session>| tokens.iter().any(|token| session.has_token(token));
-        sessions.extend(joined.into_iter().filter(lives_on));
-    }
-    sessions
-        .iter()
-        .for_each(|session| session.close(CloseReason::Kicked));
+    services.cluster.close_sessions(&account, revoke).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -334,14 +327,8 @@ where
     let token = services.tokens.hold(&input.token);
     let grant = services.tokens.resolve(&input.token).await?;
     services.tokens.revoke(std::slice::from_ref(&token)).await?;
-    if let Some(grant) = grant {
-        let sessions = services.registry.sessions_of(&grant.account);
-        sessions
-            .iter()
-            .filter(|session| session.has_token(&token))
-            .for_each(|session| {
-                session.close(CloseReason::TokenEnded);
-            });
-    }
+    services
+        .cluster
+        .token_revoked(&token.digest(), grant.map(|grant| grant.account).as_ref());
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -13,6 +13,7 @@ use warp::http::HeaderMap;
 use super::caller;
 use super::intake::{Intake, OTHER_MEMBERS, largest_notice};
 use super::problem::{Code, Problem};
+use crate::cluster::Member;
 use crate::config::{ApiKeys, Config};
 use crate::delivery::{DrainControl, Registry};
 use crate::domain::{AccountId, Draft, Source};
@@ -32,8 +33,10 @@ pub struct Parts {
     pub inbox: Arc<dyn Inbox>,
     /// Session tokens.
     pub tokens: Arc<dyn SessionTokens>,
-    /// Who is online.
+    /// Who is online here.
     pub registry: Arc<Registry>,
+    /// The other nodes.
+    pub cluster: Arc<Member>,
     /// Leaving in good order.
     pub drain: Arc<DrainControl>,
     /// Counters.

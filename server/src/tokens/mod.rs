@@ -109,6 +109,9 @@ pub trait SessionTokens: Send + Sync + 'static {
     /// When the store is not available.
     async fn revoke(&self, tokens: &[HeldToken]) -> Result<(), InboxError>;
 
+    /// The token was revoked, here or by another node: nothing that is remembered of it counts any more.
+    fn forget(&self, _token: &TokenDigest) {}
+
     /// Whether others than this process write tokens, so that live sessions must look at theirs again from time to
     /// time.
     fn is_shared(&self) -> bool;

@@ -52,6 +52,7 @@ struct Written {
     id: NoticeId,
     created: Millis,
     accepted: Option<Instant>,
+    path: PushPath,
     stored: bool,
 }
 
@@ -325,6 +326,7 @@ impl Connection {
                     id,
                     created,
                     accepted: push.accepted(),
+                    path: push.path(),
                     stored,
                 });
                 if stored && self.session().spec().ack == AckMode::Automatic {
@@ -359,14 +361,11 @@ impl Connection {
         let now = self.services.inbox.now();
         let transport = self.session().spec().transport;
         for written in std::mem::take(&mut self.written) {
-            let (path, lag) = match written.accepted {
-                Some(accepted) => (PushPath::Live, accepted.elapsed()),
-                None => {
-                    let lag = now.saturating_sub(written.created);
-                    (PushPath::Replay, Duration::from_millis(lag))
-                }
-            };
-            self.services.metrics.pushed(transport, path, lag);
+            let lag = written.accepted.map_or_else(
+                || Duration::from_millis(now.saturating_sub(written.created)),
+                |accepted| accepted.elapsed(),
+            );
+            self.services.metrics.pushed(transport, written.path, lag);
             if written.stored {
                 self.services.inbox.mark_pushed(written.id, now);
             }

@@ -81,6 +81,11 @@ async fn shake_hands(
     services
         .take_connect_permit()
         .map_err(|problem| (problem, RefusalReason::ConnectRate))?;
+    services
+        .cluster
+        .room_for(&client.grant.account)
+        .await
+        .map_err(|refused| because(refused.into()))?;
     let explicit = v1 || head.parameter("ack").as_deref() == Some("client");
     let spec = SessionSpec {
         transport: Transport::WebSocket,
@@ -99,6 +104,7 @@ async fn shake_hands(
         .registry
         .join(&client.grant.account, spec)
         .map_err(|refused| because(refused.into()))?;
+    services.cluster.joined(attachment.session());
     // Who revoked the token before the session had joined found no session to close.
     if let Err(problem) = services.still_holds(&client.token).await {
         services.metrics.session_closed(CloseReason::TokenEnded);
