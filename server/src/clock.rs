@@ -10,6 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
 
+/// Tells the time of whoever made it: as a rule the store's, by which ids, lags and the ends of tokens are reckoned.
+pub type Now = Arc<dyn Fn() -> Millis + Send + Sync>;
+
 /// Where the time of day comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {

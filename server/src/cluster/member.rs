@@ -94,6 +94,12 @@ impl Member {
         &self.parts.registry
     }
 
+    /// Whether the link to the other nodes is there; none where there is no bus at all.
+    #[must_use]
+    pub fn bus_is_up(&self) -> Option<bool> {
+        self.parts.bus.as_ref().map(|bus| bus.is_up())
+    }
+
     /// The bus, while its link is there.
     pub(super) fn live_bus(&self) -> Option<&Arc<dyn Bus>> {
         self.parts.bus.as_ref().filter(|bus| bus.is_up())

@@ -3,13 +3,14 @@
 //! No session has a timer of its own. A beat over 20,000 sessions costs about a millisecond; a timer in each
 //! would cost memory in each.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::registry::{Registry, SHARDS};
 use super::session::{CloseReason, Pulse, Session};
-use crate::clock::{Clock, Millis};
+use crate::clock::{Millis, Now};
 
 /// Each session is looked at so often.
 const BEAT: Duration = Duration::from_secs(1);
@@ -33,17 +34,22 @@ pub struct HeartPace {
 }
 
 /// Beats for all sessions of a registry.
-#[derive(Debug)]
 pub struct Heart {
     registry: Arc<Registry>,
     pace: HeartPace,
-    clock: Clock,
+    clock: Now,
+}
+
+impl fmt::Debug for Heart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heart").finish_non_exhaustive()
+    }
 }
 
 impl Heart {
     /// A heart that does not beat yet.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, pace: HeartPace, clock: Clock) -> Self {
+    pub fn new(registry: Arc<Registry>, pace: HeartPace, clock: Now) -> Self {
         Self {
             registry,
             pace,
@@ -67,7 +73,7 @@ impl Heart {
 
     /// A beat in the `second`-th second, for one part of the sessions.
     fn beat(&self, second: u32, part: usize) {
-        let now = self.clock.now();
+        let now = (self.clock)();
         self.registry.each_session_of_shard(part, |session| {
             beat_pulse(session, second, self.pace);
             beat_token(session, now, self.pace.warning);
@@ -126,6 +132,7 @@ fn beat_token(session: &Session, now: Millis, warning: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::delivery::{AckMode, Attachment, RegistryLimits, SessionSpec, Transport};
     use crate::domain::AccountId;
     use crate::metrics::Metrics;
@@ -146,7 +153,12 @@ mod tests {
             pong_timeout_seconds: TIMEOUT,
             warning: Duration::from_secs(60),
         };
-        Heart::new(Registry::new(limits, metrics), pace, clock.clone())
+        let clock = clock.clone();
+        Heart::new(
+            Registry::new(limits, metrics),
+            pace,
+            Arc::new(move || clock.now()),
+        )
     }
 
     fn join(heart: &Heart, expires: Option<Millis>) -> Attachment {

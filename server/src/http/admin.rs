@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use warp::Filter;
 use warp::http::StatusCode;
@@ -25,48 +26,84 @@ const DRAIN_BODY: usize = 4096;
 /// A drain may be spread over so much time.
 const LONGEST_WINDOW: u64 = 24 * 3600;
 
+/// What the admin listener serves while the server starts, and from then on: probes ask from the first moment on.
+#[derive(Default)]
+pub struct Startup {
+    services: OnceLock<Arc<Services>>,
+    waits_for: Mutex<String>,
+}
+
+impl std::fmt::Debug for Startup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Startup").finish_non_exhaustive()
+    }
+}
+
+impl Startup {
+    /// Says what the start waits for, without secrets.
+    pub fn waits_for(&self, what: impl Into<String>) {
+        *self.waits_for.lock() = what.into();
+    }
+
+    /// The server has started.
+    pub fn done(&self, services: Arc<Services>) {
+        let _only_the_first = self.services.set(services);
+    }
+
+    fn services(&self) -> Result<Arc<Services>, Problem> {
+        self.services.get().cloned().ok_or_else(|| {
+            Problem::new(Code::StoreUnavailable, "the server is still starting")
+                .retry_after(Duration::from_secs(1))
+        })
+    }
+}
+
 /// Everything that the admin listener serves.
 #[must_use]
 pub fn admin_routes(
-    services: &Arc<Services>,
+    startup: &Arc<Startup>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
-    let with = |services: &Arc<Services>| {
-        let services = Arc::clone(services);
-        warp::any().map(move || Arc::clone(&services))
+    let with = |startup: &Arc<Startup>| {
+        let startup = Arc::clone(startup);
+        warp::any().map(move || Arc::clone(&startup))
     };
     let live = warp::path!("livez")
         .and(warp::get())
         .map(|| text(StatusCode::OK, "ok\n".to_owned()));
     let ready = warp::path!("readyz")
         .and(warp::get())
-        .and(with(services))
-        .map(|services: Arc<Services>| respond(readiness(&services)));
+        .and(with(startup))
+        .map(|startup: Arc<Startup>| respond(readiness(&startup)));
     let metrics = warp::path!("metrics")
         .and(warp::get())
-        .and(with(services))
-        .map(|services: Arc<Services>| respond(scrape(&services)));
+        .and(with(startup))
+        .map(|startup: Arc<Startup>| respond(startup.services().and_then(|it| scrape(&it))));
     let load = warp::path!("load")
         .and(warp::get())
-        .and(with(services))
-        .map(|services: Arc<Services>| respond(tell_load(&services)));
+        .and(with(startup))
+        .map(|startup: Arc<Startup>| respond(startup.services().and_then(|it| tell_load(&it))));
     let drain = warp::path!("drain")
         .and(warp::post())
-        .and(with(services))
+        .and(with(startup))
         .and(head())
         .and(warp::ext::get::<Peer>())
         .and(warp::body::stream())
         .then(
-            |services: Arc<Services>, head, Peer(peer): Peer, body| async move {
-                respond(start_drain(&services, &head, peer, body).await)
+            |startup: Arc<Startup>, head, Peer(peer): Peer, body| async move {
+                match startup.services() {
+                    Ok(services) => respond(start_drain(&services, &head, peer, body).await),
+                    Err(problem) => respond(Err(problem)),
+                }
             },
         );
     let undrain = warp::path!("drain")
         .and(warp::delete())
-        .and(with(services))
+        .and(with(startup))
         .and(head())
         .and(warp::ext::get::<Peer>())
-        .map(|services: Arc<Services>, head, Peer(peer): Peer| {
-            respond(stop_drain(&services, &head, peer))
+        .map(|startup: Arc<Startup>, head, Peer(peer): Peer| {
+            let undrain = |services: Arc<Services>| stop_drain(&services, &head, peer);
+            respond(startup.services().and_then(undrain))
         });
     live.or(ready)
         .unify()
@@ -97,11 +134,28 @@ struct Readiness<'a> {
     ready: bool,
     reason: &'a str,
     store: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bus: Option<&'a str>,
 }
 
-/// Once the server has started, only a drain and a full node make it not ready: were it not ready while the store is
-/// away, a blip of the store would empty every endpoint at once.
-fn readiness(services: &Services) -> Answer {
+fn readiness(startup: &Startup) -> Answer {
+    match startup.services.get() {
+        Some(services) => readiness_of(services),
+        None => json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &Readiness {
+                ready: false,
+                reason: "starting",
+                store: &startup.waits_for.lock(),
+                bus: None,
+            },
+        ),
+    }
+}
+
+/// Once the server has started, only a drain and a full node make it not ready: were it not ready while the store or
+/// the bus is away, a blip of either would empty every endpoint at once.
+fn readiness_of(services: &Services) -> Answer {
     let store = services
         .inbox
         .health()
@@ -116,12 +170,14 @@ fn readiness(services: &Services) -> Answer {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let bus = services.cluster.bus_is_up();
     json(
         status,
         &Readiness {
             ready,
             reason,
             store: &store,
+            bus: bus.map(|up| if up { "ok" } else { "down" }),
         },
     )
 }

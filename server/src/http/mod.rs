@@ -17,7 +17,7 @@ mod services;
 mod strict_json;
 pub mod ws;
 
-pub use admin::admin_routes;
+pub use admin::{Startup, admin_routes};
 pub use listener::{Listener, ListenerOptions, RawConnections};
 pub use problem::{Code, Problem};
 pub use routes::public_routes;

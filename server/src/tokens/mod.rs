@@ -41,6 +41,17 @@ pub enum HeldToken {
     Digest(TokenDigest),
     /// Its text.
     Text(Arc<str>),
+    /// What it proved.
+    Proof(Arc<Proof>),
+}
+
+/// A token that carried its own proof.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Proof {
+    /// The token's digest.
+    pub digest: TokenDigest,
+    /// What it gave.
+    pub grant: Grant,
 }
 
 impl HeldToken {
@@ -50,6 +61,7 @@ impl HeldToken {
         match self {
             Self::Digest(digest) => *digest,
             Self::Text(text) => TokenDigest::of(text),
+            Self::Proof(proof) => proof.digest,
         }
     }
 }
@@ -61,7 +73,7 @@ impl fmt::Debug for HeldToken {
 }
 
 /// What a valid token gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// The account it stands for.
     pub account: AccountId,

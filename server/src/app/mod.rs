@@ -1,4 +1,6 @@
-//! Puts the server together: the one place that names concrete back ends. Starting, running, ending.
+//! Puts the server together: starting, running, ending. Which back ends it has is `backends`' business.
+
+mod backends;
 
 use std::future::Future;
 use std::io;
@@ -11,20 +13,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::Clock;
-use crate::cluster::bus::NodeId;
-use crate::cluster::{Member, MemberParts};
-use crate::config::{ApiKeys, Config};
-use crate::delivery::{DrainControl, DrainPace, Heart, HeartPace, Registry, RegistryLimits};
-use crate::demo::{Demo, DemoError};
+use self::backends::Backends;
+use crate::config::Config;
+use crate::delivery::{DrainPace, Heart, HeartPace, TokenWatch};
+use crate::demo::DemoError;
 use crate::http::{
-    Code, Listener, ListenerOptions, Parts, RawConnections, Services, admin_routes, public_routes,
+    Listener, ListenerOptions, RawConnections, Services, Startup, admin_routes, public_routes,
 };
-use crate::inbox::Inbox;
-use crate::inbox::embedded::{EmbeddedStore, OpenError, Operation, Options, StoreMetrics};
-use crate::metrics::Metrics;
+use crate::inbox::embedded::OpenError;
 use crate::open_files::FileBudget;
-use crate::tokens::SessionTokens;
 
 /// Plain HTTP connections at a time on the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -76,14 +73,67 @@ pub enum RunError {
 /// A running server.
 pub struct App {
     services: Arc<Services>,
-    store: Arc<EmbeddedStore>,
-    demo: Option<Demo>,
+    backends: Backends,
     public: SocketAddr,
     admin: SocketAddr,
+    parts: Running,
+}
+
+/// The parts that run beside each other. Dropped, they end at once.
+struct Running {
     tasks: JoinSet<&'static str>,
     listeners: JoinSet<&'static str>,
     /// Turns true when the listeners shall let their connections end.
     stop: watch::Sender<bool>,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            listeners: JoinSet::new(),
+            stop: watch::channel(false).0,
+        }
+    }
+}
+
+impl Running {
+    /// Starts everything that a started server runs, but for the admin listener, which runs already.
+    fn serve(&mut self, services: &Arc<Services>, backends: &Backends, public: Listener) {
+        let config = &services.config;
+        let registry = Arc::clone(&services.registry);
+        let heart = Heart::new(Arc::clone(&registry), heart_pace(config), backends.clock());
+        self.run("the heart", heart.run());
+        self.run("the rates", forget_idle_rates(Arc::clone(services)));
+        let watch = TokenWatch::new(registry, Arc::clone(&services.tokens));
+        self.run("the watch over tokens", watch.run());
+        backends.run(config, |name, part| self.run(name, part));
+        let serving = public.serve(public_routes(services), self.stop.subscribe());
+        self.listeners.spawn(named("the public listener", serving));
+    }
+
+    fn run(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(named(name, part));
+    }
+
+    /// Waits for a part to end by itself; its name, unless it panicked.
+    async fn one_ended(&mut self) -> Option<&'static str> {
+        let ended = tokio::select! {
+            Some(ended) = self.tasks.join_next() => ended,
+            Some(ended) = self.listeners.join_next() => ended,
+            else => return None,
+        };
+        ended.ok()
+    }
+
+    /// Calls under way are answered; connections kept open without one are closed.
+    async fn end(mut self) {
+        self.stop.send_replace(true);
+        let listeners_ended = async { while self.listeners.join_next().await.is_some() {} };
+        let _in_time = timeout(LAST_CALLS, listeners_ended).await;
+        self.listeners.shutdown().await;
+        self.tasks.shutdown().await;
+    }
 }
 
 impl std::fmt::Debug for App {
@@ -96,7 +146,8 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// Opens the store, binds both listeners and begins to serve.
+    /// Opens the stores, binds both listeners and begins to serve. While a store of other machines is away it waits,
+    /// with the admin listener open: a probe can see what for.
     ///
     /// # Errors
     /// When the store or an address can't be had; nothing is left behind then.
@@ -105,92 +156,21 @@ impl App {
         let budget = FileBudget::of(config.limits.sessions);
         config.limits.sessions = budget.sessions;
         let config = Arc::new(config);
-        let clock = Clock::System;
-        let metrics = Arc::new(new_metrics()?);
-        metrics
-            .capacity_sessions
-            .set(i64::try_from(config.limits.sessions).unwrap_or(i64::MAX));
-        let registry = Registry::new(registry_limits(&config), Arc::clone(&metrics));
-        let options = store_options(&config, Arc::clone(&metrics));
-        let observer = Arc::clone(&registry);
-        let open_clock = clock.clone();
-        let store = tokio::task::spawn_blocking({
-            let handle = tokio::runtime::Handle::current();
-            move || {
-                let _in_runtime = handle.enter();
-                EmbeddedStore::open(options, open_clock, observer)
-            }
-        })
-        .await
-        .map_err(|error| StartError::Setup(error.to_string()))??;
-        let demo = prepare_demo(&config, &store).await?;
-        let cluster = Member::new(
-            NodeId(0),
-            MemberParts {
-                name: config.node_name.clone(),
-                registry: Arc::clone(&registry),
-                metrics: Arc::clone(&metrics),
-                bus: None,
-            },
-        );
-        let inbox: Arc<dyn Inbox> = store.clone();
-        let tokens: Arc<dyn SessionTokens> = store.clone();
-        cluster.attach(&inbox, &tokens);
-        let services = Arc::new(Services::new(Parts {
-            cluster,
-            inbox: store.clone(),
-            tokens: store.clone(),
-            drain: Arc::new(DrainControl::new(Arc::clone(&registry))),
-            registry,
-            metrics,
-            api_keys: api_keys(&config, demo.as_ref()),
-            config: Arc::clone(&config),
-        }));
+        let mut parts = Running::default();
+        let (startup, admin) = open_admin(&config, &mut parts)?;
+        let backends = backends::open(&config, &startup).await?;
         let public = bind("listen", config.listen, budget.http, &config)?;
-        let admin = bind(
-            "admin_listen",
-            config.admin_listen,
-            ADMIN_CONNECTIONS,
-            &config,
-        )?;
-        let address = |listener: &Listener| {
-            listener
-                .address()
-                .map_err(|error| StartError::Setup(error.to_string()))
-        };
-        let (public_address, admin_address) = (address(&public)?, address(&admin)?);
-        let (stop, stopped) = watch::channel(false);
-        let (mut tasks, mut listeners) = (JoinSet::new(), JoinSet::new());
-        let heart = Heart::new(Arc::clone(&services.registry), heart_pace(&config), clock);
-        tasks.spawn(named("the heart", heart.run()));
-        tasks.spawn(named("the rates", forget_idle_rates(Arc::clone(&services))));
-        tasks.spawn(named("the store", until_nobody_tells(Arc::clone(&store))));
-        let routes = public_routes(&services);
-        listeners.spawn(named(
-            "the public listener",
-            public.serve(routes, stopped.clone()),
-        ));
-        // Last: it answers the readiness probe.
-        let routes = admin_routes(&services);
-        listeners.spawn(named("the admin listener", admin.serve(routes, stopped)));
-        tracing::info!(
-            listen = %public_address,
-            admin = %admin_address,
-            node = %config.node_name,
-            data = %config.data_dir.display(),
-            capacity = config.limits.sessions,
-            "notice-server {} is ready",
-            env!("CARGO_PKG_VERSION"),
-        );
+        let public_address = address_of(&public)?;
+        let services = Arc::new(backends.services(&config));
+        parts.serve(&services, &backends, public);
+        startup.done(Arc::clone(&services));
+        say_ready(&config, public_address, admin);
         Ok(Self {
             services,
-            store,
-            demo,
+            backends,
             public: public_address,
-            admin: admin_address,
-            tasks,
-            listeners,
-            stop,
+            admin,
+            parts,
         })
     }
 
@@ -210,9 +190,7 @@ impl App {
     #[must_use]
     pub fn greeting(&self) -> String {
         let url = format!("http://{}{}", self.public, self.services.config.base_path);
-        self.demo
-            .as_ref()
-            .map_or_else(String::new, |demo| demo.greeting(&url))
+        self.backends.greeting(&url)
     }
 
     /// Runs until SIGTERM or SIGINT, drains, and ends. A second signal ends the drain at once.
@@ -224,7 +202,7 @@ impl App {
         let mut signals = Signals::new().map_err(RunError::Signals)?;
         tokio::select! {
             () = signals.next() => {}
-            ended = self.part_ended() => {
+            ended = self.parts.one_ended() => {
                 let part = ended.unwrap_or("a part that panicked");
                 tracing::error!(part, "ended by itself: the server ends");
                 self.end().await;
@@ -244,15 +222,6 @@ impl App {
         Ok(())
     }
 
-    /// Waits for a part of the server to end by itself; its name, unless it panicked.
-    async fn part_ended(&mut self) -> Option<&'static str> {
-        let ended = tokio::select! {
-            ended = self.tasks.join_next() => ended,
-            ended = self.listeners.join_next() => ended,
-        };
-        ended.and_then(Result::ok)
-    }
-
     /// Waits until no session is left, or for the deadline.
     async fn emptied(&self, deadline: Instant) {
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
@@ -262,7 +231,7 @@ impl App {
     }
 
     /// Closes what is left, stores what is under way, and ends.
-    pub async fn end(mut self) {
+    pub async fn end(self) {
         let registry = &self.services.registry;
         if registry.sessions() > 0 {
             tracing::warn!(
@@ -273,13 +242,8 @@ impl App {
             let deadline = Instant::now() + FAREWELL;
             let _all_gone_or_deadline = timeout_at(deadline, self.emptied(deadline)).await;
         }
-        // Calls under way are answered; connections kept open without one are closed.
-        self.stop.send_replace(true);
-        let listeners_ended = async { while self.listeners.join_next().await.is_some() {} };
-        let _in_time = timeout(LAST_CALLS, listeners_ended).await;
-        self.listeners.shutdown().await;
-        self.tasks.shutdown().await;
-        self.store.close().await;
+        self.parts.end().await;
+        self.backends.close().await;
         tracing::info!("ended");
     }
 }
@@ -306,20 +270,6 @@ impl Signals {
     }
 }
 
-fn new_metrics() -> Result<Metrics, StartError> {
-    let operations = Operation::ALL.map(Operation::as_str);
-    Metrics::new(&Code::STAGING.map(Code::name), &operations)
-        .map_err(|error| StartError::Setup(error.to_string()))
-}
-
-fn registry_limits(config: &Config) -> RegistryLimits {
-    RegistryLimits {
-        sessions: config.limits.sessions,
-        sessions_per_account: config.limits.sessions_per_account,
-        one_per_account: config.sessions.one_per_account,
-    }
-}
-
 fn heart_pace(config: &Config) -> HeartPace {
     let seconds = |duration: Duration| {
         u32::try_from(duration.as_secs())
@@ -331,49 +281,6 @@ fn heart_pace(config: &Config) -> HeartPace {
         pong_timeout_seconds: seconds(config.delivery.pong_timeout),
         warning: config.sessions.expiring_notice,
     }
-}
-
-fn store_options(config: &Config, metrics: Arc<Metrics>) -> Options {
-    Options {
-        max_bytes: config.store.max_bytes,
-        min_free_bytes: config.store.min_free_bytes,
-        cache_bytes: config.store.cache_bytes,
-        unread_per_account: config.limits.unread_per_account as u64,
-        retention: config.retention.notices,
-        idempotency_kept: config.retention.idempotency,
-        metrics: Arc::new(MeteredStore(metrics)),
-        ..Options::new(config.data_dir.clone())
-    }
-}
-
-struct MeteredStore(Arc<Metrics>);
-
-impl StoreMetrics for MeteredStore {
-    fn operation(&self, operation: Operation, took: Duration) {
-        self.0.store_operation(operation.as_str(), took);
-    }
-
-    fn error(&self, operation: Operation) {
-        self.0.store_error(operation.as_str());
-    }
-}
-
-/// On loopback and without a key, a person is trying it.
-async fn prepare_demo(config: &Config, store: &EmbeddedStore) -> Result<Option<Demo>, StartError> {
-    if !config.auth.api_keys.is_empty() || config.listens_publicly() {
-        Demo::retire(&config.data_dir, store).await?;
-        return Ok(None);
-    }
-    Ok(Some(
-        Demo::prepare(&config.data_dir, store, store.now()).await?,
-    ))
-}
-
-fn api_keys(config: &Config, demo: Option<&Demo>) -> ApiKeys {
-    demo.map_or_else(
-        || config.auth.api_keys.clone(),
-        |demo| ApiKeys::new([demo.api_key()]),
-    )
 }
 
 fn bind(
@@ -393,12 +300,39 @@ fn bind(
     })
 }
 
-/// Ends when the store will never tell or take anything again: only a new process helps then.
-async fn until_nobody_tells(store: Arc<EmbeddedStore>) {
-    let mut seconds = tokio::time::interval(Duration::from_secs(1));
-    while !store.is_deaf() {
-        seconds.tick().await;
-    }
+fn address_of(listener: &Listener) -> Result<SocketAddr, StartError> {
+    listener
+        .address()
+        .map_err(|error| StartError::Setup(error.to_string()))
+}
+
+/// Opens the admin listener, before anything else: probes are answered from the first moment on.
+fn open_admin(
+    config: &Config,
+    parts: &mut Running,
+) -> Result<(Arc<Startup>, SocketAddr), StartError> {
+    let admin = bind(
+        "admin_listen",
+        config.admin_listen,
+        ADMIN_CONNECTIONS,
+        config,
+    )?;
+    let address = address_of(&admin)?;
+    let startup = Arc::new(Startup::default());
+    let serving = admin.serve(admin_routes(&startup), parts.stop.subscribe());
+    parts.listeners.spawn(named("the admin listener", serving));
+    Ok((startup, address))
+}
+
+fn say_ready(config: &Config, public: SocketAddr, admin: SocketAddr) {
+    tracing::info!(
+        listen = %public,
+        %admin,
+        node = %config.node_name,
+        capacity = config.limits.sessions,
+        "notice-server {} is ready",
+        env!("CARGO_PKG_VERSION"),
+    );
 }
 
 /// A part of the server with its name, for when it ends by itself.
