@@ -86,6 +86,85 @@ fn every_other_kind_reads_back() {
     }
 }
 
+/// What nodes of this version write, to the letter: those of the neighbouring versions read it. A change here is a
+/// change of the protocol between nodes, and must leave every one of these readable.
+const WRITTEN: [(&str, &str); 6] = [
+    (
+        "staged",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"staged":{"id":"01M3250V3V0020000000000005","senderId":"u\"2\\","message":"hi","createdTime":1790000000123,"acceptedTime":42,"type":"ride.accepted","data":{"a":1.0},"expireTime":1790000000999,"collapseKey":"eta","producer":"rides"}}"#,
+    ),
+    (
+        "read",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"read":["01M3250V3V0020000000000005"]}"#,
+    ),
+    (
+        "withdrawn",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"withdrawn":{"ids":["070707070707070707070707"],"why":"recalled"}}"#,
+    ),
+    (
+        "look",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"look":true}"#,
+    ),
+    (
+        "ask",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"number":5,"ask":{"online":{"after":"a","limit":9}}}"#,
+    ),
+    (
+        "answer",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"number":6,"answer":{"sessions":{"node":"n1","sessions":[{"id":"s1","transport":"websocket","since":3}]}}}"#,
+    ),
+];
+
+fn letters_written() -> [Letter; 6] {
+    let ours = NoticeId::new(1_790_000_000_123, 4, 5);
+    let session = SessionFrame {
+        id: "s1".to_owned(),
+        transport: "websocket".to_owned(),
+        since: 3,
+    };
+    [
+        Letter::Staged {
+            notice: Arc::new(notice("hi", Some(r#"{"a":1.0}"#))),
+            ephemeral: false,
+            accepted: 42,
+        },
+        Letter::Read(vec![ours]),
+        Letter::Withdrawn(
+            vec![NoticeId::from_object_id([7; 12])],
+            Withdrawal::Recalled,
+        ),
+        Letter::Look,
+        Letter::Ask(
+            5,
+            Question::Online {
+                after: Some("a".to_owned()),
+                limit: 9,
+            },
+        ),
+        Letter::Answer(
+            6,
+            Answer::Sessions {
+                node: "n1".to_owned(),
+                sessions: vec![session],
+            },
+        ),
+    ]
+}
+
+#[test]
+fn what_nodes_of_this_version_write_stays_as_it_is() {
+    for ((kind, text), letter) in WRITTEN.into_iter().zip(letters_written()) {
+        let sent = message(account(), NodeId(0xab), 77, &letter);
+        assert_eq!(std::str::from_utf8(&sent.payload), Ok(text), "{kind}");
+        let envelope = decode(&account(), text.as_bytes()).expect(kind);
+        assert_eq!(
+            format!("{:?}", envelope.letter),
+            format!("{letter:?}"),
+            "{kind}"
+        );
+    }
+}
+
 #[test]
 fn what_a_later_version_says_is_unknown_and_no_error() {
     let texts = [

@@ -12,7 +12,7 @@ type Label = (&'static str, Vec<&'static str>);
 /// Every metric of our own, with its type and the closed set of each label.
 fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
     let transport = || ("transport", vec!["websocket"]);
-    let path = || ("path", vec!["live", "replay"]);
+    let path = || ("path", vec!["live", "replay", "sweep"]);
     let operation = || {
         let operations = vec![
             "commit",
@@ -102,6 +102,9 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
         ),
         ("notice_capacity_sessions", ("gauge", vec![])),
         ("notice_draining", ("gauge", vec![])),
+        ("notice_bus_up", ("gauge", vec![])),
+        ("notice_bus_published_total", ("counter", vec![])),
+        ("notice_bus_received_total", ("counter", vec![])),
         (
             "notice_store_operation_seconds",
             ("histogram", vec![operation()]),
