@@ -101,6 +101,7 @@ impl Workers {
             let plan = Plan {
                 dialect: server.dialect(),
                 server: server.address(),
+                staging: server.staging_address(),
                 clients: chunk.to_vec(),
                 sources: sources(index),
             };

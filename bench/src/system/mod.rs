@@ -1,6 +1,7 @@
 //! The systems under comparison: how each is started, asked for tokens and watched.
 
 mod centrifugo;
+mod cluster;
 mod notice;
 mod process;
 
@@ -31,8 +32,13 @@ pub(crate) trait Server {
     /// The process to measure.
     fn pid(&self) -> u32;
 
-    /// Where clients and services connect.
+    /// Where clients connect.
     fn address(&self) -> SocketAddr;
+
+    /// Where services stage.
+    fn staging_address(&self) -> SocketAddr {
+        self.address()
+    }
 
     /// How to speak with it.
     fn dialect(&self) -> DialectKind;
@@ -49,6 +55,8 @@ pub(crate) trait Server {
 pub(crate) enum SystemName {
     /// This project's server.
     Notice,
+    /// Two of this project's servers on MongoDB and Redis: services stage at one, clients are at the other.
+    NoticeCluster,
     /// Centrifugo 6.9.6.
     Centrifugo,
 }
@@ -93,22 +101,23 @@ impl SystemArgs {
 
     fn system(&self, name: SystemName) -> Result<Box<dyn System>> {
         Ok(match name {
-            SystemName::Notice => {
-                let program = self
-                    .notice_server
-                    .clone()
-                    .map_or_else(notice::program_beside, Ok)?;
-                Box::new(notice::Notice::new(
-                    program,
-                    self.mode,
-                    self.server_env.clone(),
-                )?)
-            }
+            SystemName::Notice => Box::new(self.notice()?),
+            SystemName::NoticeCluster => Box::new(cluster::Cluster::new(self.notice()?)?),
             SystemName::Centrifugo => {
                 let program = self.centrifugo.clone().map_or_else(centrifugo::build, Ok)?;
                 Box::new(centrifugo::Centrifugo::new(program)?)
             }
         })
+    }
+}
+
+impl SystemArgs {
+    fn notice(&self) -> Result<notice::Notice> {
+        let program = self
+            .notice_server
+            .clone()
+            .map_or_else(notice::program_beside, Ok)?;
+        notice::Notice::new(program, self.mode, self.server_env.clone())
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Notice {
 }
 
 /// A running one.
-struct NoticeServer {
+pub(super) struct NoticeServer {
     process: ServerProcess,
     address: SocketAddr,
     admin: SocketAddr,
@@ -76,44 +76,67 @@ impl System for Notice {
     }
 
     fn description(&self) -> String {
-        let mode = match self.mode {
-            Mode::V1 => "clients speak notice.v1 and acknowledge",
-            Mode::Legacy => "clients without a subprotocol, read by pong",
-        };
-        let extra: Vec<String> = self
-            .environment
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let extra = if extra.is_empty() {
-            "defaults".to_owned()
-        } else {
-            extra.join(" ")
-        };
         format!(
-            "notice-server {}, embedded store, durable before the answer, {mode}; {extra}",
-            env!("CARGO_PKG_VERSION")
+            "notice-server {}, embedded store, durable before the answer, {}; {}",
+            env!("CARGO_PKG_VERSION"),
+            self.mode_in_words(),
+            self.extra_in_words(),
         )
     }
 
     fn start(&self, folder: &Path) -> Result<Box<dyn Server>> {
-        let (address, admin, key) = (free_address()?, free_address()?, secret());
+        Ok(Box::new(self.start_node(folder, &secret(), &[])?))
+    }
+}
+
+impl Notice {
+    /// Starts one node with this key and these variables besides.
+    pub(super) fn start_node(
+        &self,
+        folder: &Path,
+        key: &str,
+        environment: &[(String, String)],
+    ) -> Result<NoticeServer> {
+        let (address, admin) = (free_address()?, free_address()?);
         let mut command = Command::new(&self.program);
         command
             .env("NOTICE_LISTEN", address.to_string())
             .env("NOTICE_ADMIN_LISTEN", admin.to_string())
             .env("NOTICE_DATA_DIR", folder.join("data"))
             .env("NOTICE_API_KEYS", format!("bench:{key}"))
+            .envs(environment.iter().cloned())
             .envs(self.environment.iter().cloned());
         let mut process = ServerProcess::spawn(&mut command, folder)?;
         process.wait_until_ready(admin, "/readyz")?;
-        Ok(Box::new(NoticeServer {
+        Ok(NoticeServer {
             process,
             address,
             admin,
-            key,
+            key: key.to_owned(),
             mode: self.mode,
-        }))
+        })
+    }
+
+    /// What its clients speak, in words.
+    pub(super) fn mode_in_words(&self) -> &'static str {
+        match self.mode {
+            Mode::V1 => "clients speak notice.v1 and acknowledge",
+            Mode::Legacy => "clients without a subprotocol, read by pong",
+        }
+    }
+
+    /// The variables given besides, in words.
+    pub(super) fn extra_in_words(&self) -> String {
+        let extra: Vec<String> = self
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if extra.is_empty() {
+            "defaults".to_owned()
+        } else {
+            extra.join(" ")
+        }
     }
 }
 

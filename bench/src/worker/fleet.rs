@@ -256,6 +256,7 @@ mod tests {
                 key: "key".to_owned(),
             },
             server: server.address,
+            staging: server.address,
             clients: (0..CLIENTS).map(credential).collect(),
             sources: vec![Ipv4Addr::LOCALHOST],
         })?;

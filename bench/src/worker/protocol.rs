@@ -14,8 +14,10 @@ use crate::measure::stats::LatencyCounts;
 pub(crate) struct Plan {
     /// How to speak with the server.
     pub(crate) dialect: DialectKind,
-    /// Where it listens.
+    /// Where clients connect.
     pub(crate) server: SocketAddr,
+    /// Where services stage: another node of the same system, or the same one.
+    pub(crate) staging: SocketAddr,
     /// The worker's clients; connected in this order.
     pub(crate) clients: Vec<Credential>,
     /// Loopback addresses to connect from, by turns.

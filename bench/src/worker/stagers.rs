@@ -79,7 +79,7 @@ impl Stagers {
         self.calls.clear();
         for index in 0..count {
             let peer = Peer::connect(
-                self.plan.server,
+                self.plan.staging,
                 SOURCE,
                 registry,
                 Token(FIRST_TOKEN + index),
@@ -158,7 +158,7 @@ impl Stagers {
         let messages: Vec<Outgoing<'_>> = messages.collect();
         self.request.clear();
         self.dialect.stage(
-            self.plan.server,
+            self.plan.staging,
             &messages,
             &mut self.body,
             &mut self.request,
