@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::layers::{Settings, Source, Variables};
@@ -11,8 +12,11 @@ use super::types::{
     AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
     Retention, SessionConfig, StoreConfig, is_public,
 };
-use super::value::{Value, items, one_line};
-use super::{ApiKey, ApiKeys, DrainKey, TrustedProxies, drain_keys, files, parse};
+use super::value::{Value, items};
+use super::{
+    ApiKey, ApiKeys, DrainKey, TrustedProxies, backends, drain_keys, files, jwt, parse,
+    secret_files,
+};
 
 /// The units of time in seconds.
 const SECOND: u64 = 1;
@@ -27,6 +31,9 @@ const MOST_DISK: i64 = 1 << 50;
 
 /// The highest rate that can be asked for.
 const MOST_RATE: i64 = 1_000_000;
+
+/// How long a pause between two polls may be, in milliseconds.
+const POLL: RangeInclusive<i64> = 10..=60_000;
 
 /// Reads all settings; what is wrong is left in `findings`, and the result is then of no use.
 pub(super) fn config(
@@ -56,6 +63,9 @@ pub(super) fn read(reader: &mut Reader<'_>, variables: &Variables) -> Config {
         limits: limits(reader),
         retention: retention(reader),
         store: store(reader),
+        inbox: backends::inbox(reader),
+        redis: backends::redis(reader),
+        jwt: jwt::jwt(reader),
         log: log(reader),
     }
 }
@@ -103,21 +113,12 @@ fn api_keys(reader: &mut Reader<'_>) -> ApiKeys {
     const FILE: &str = "auth.api_keys_file";
     let listed = reader.list(LIST);
     if !listed.is_empty() {
-        warn_of_readable_file(reader, LIST);
+        secret_files::warn_if_readable(reader, LIST);
     }
-    let from_file = listed_in_file(reader, (LIST, &listed), FILE);
+    let from_file = secret_files::keys(reader, (LIST, !listed.is_empty()), FILE);
     match &from_file {
         Some(text) => parse_api_keys(reader, FILE, items(text)),
         None => parse_api_keys(reader, LIST, listed.iter().map(String::as_str)),
-    }
-}
-
-/// A configuration file with keys in it is a file of secrets too.
-fn warn_of_readable_file(reader: &mut Reader<'_>, path: &str) {
-    if let Some(setting) = reader.settings.get(path)
-        && let Source::File { path, .. } = &setting.source
-    {
-        files::check_mode(path, reader.findings);
     }
 }
 
@@ -150,7 +151,7 @@ fn drain_keys(reader: &mut Reader<'_>) -> Vec<DrainKey> {
     const LIST: &str = "auth.drain_keys";
     const FILE: &str = "auth.drain_keys_file";
     let listed = reader.list(LIST);
-    let (path, texts) = match listed_in_file(reader, (LIST, &listed), FILE) {
+    let (path, texts) = match secret_files::keys(reader, (LIST, !listed.is_empty()), FILE) {
         Some(text) => (FILE, vec![text]),
         None => (LIST, listed),
     };
@@ -175,41 +176,6 @@ fn drain_keys(reader: &mut Reader<'_>) -> Vec<DrainKey> {
     keys
 }
 
-/// The text of the file that a `..._file` setting names, if it names one. It must hold something,
-/// and not stand beside a list.
-fn listed_in_file(
-    reader: &mut Reader<'_>,
-    (list_path, list): (&str, &[String]),
-    file_path: &str,
-) -> Option<String> {
-    let file = reader.parsed(file_path, PathBuf::new(), parse::file);
-    if file.as_os_str().is_empty() {
-        return None;
-    }
-    if !list.is_empty() {
-        let remedy = "leave one of them empty";
-        reader.contradiction(&[list_path, file_path], "both are given", remedy);
-    }
-    let read = files::secrets(&file, reader.findings).and_then(|text| {
-        if items(&text).next().is_none() {
-            Err("holds no key".to_owned())
-        } else {
-            Ok(text)
-        }
-    });
-    read.map_err(|why| {
-        let problem = format!("{} {why}", one_line(&file.to_string_lossy()));
-        reader.reject(
-            file_path,
-            (
-                problem,
-                "name a text file that this user may read".to_owned(),
-            ),
-        );
-    })
-    .ok()
-}
-
 fn sessions(reader: &mut Reader<'_>) -> SessionConfig {
     SessionConfig {
         default_ttl: reader.time("sessions.default_ttl_seconds", 1..=MOST_TTL, SECOND),
@@ -224,6 +190,9 @@ fn delivery(reader: &mut Reader<'_>) -> DeliveryConfig {
         window: reader.number("delivery.window", 1..=4096),
         ping: reader.time("delivery.ping_seconds", 1..=3600, SECOND),
         pong_timeout: reader.time("delivery.pong_timeout_seconds", 1..=600, SECOND),
+        sweep: reader.time("delivery.sweep_seconds", 1..=3600, SECOND),
+        poll_busy: reader.millis("delivery.poll_busy_ms", POLL),
+        poll_idle: reader.millis("delivery.poll_idle_ms", POLL),
     }
 }
 
@@ -302,6 +271,12 @@ fn contradictions(reader: &mut Reader<'_>, config: &Config) {
         let problem = "a pong may take longer than the time to the next ping";
         reader.contradiction(&paths, problem, "make the first no more than the second");
     }
+    if config.delivery.poll_busy > config.delivery.poll_idle {
+        let paths = ["delivery.poll_busy_ms", "delivery.poll_idle_ms"];
+        let problem = "a busy node would poll less often than an idle one";
+        reader.contradiction(&paths, problem, "make the first no more than the second");
+    }
+    backends::contradictions(reader, config);
     if config.limits.body_bytes < 2 * config.limits.message_bytes {
         let paths = ["limits.body_bytes", "limits.message_bytes"];
         let problem = "a body would be too small for one notice with its escapes";

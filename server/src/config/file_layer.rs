@@ -108,10 +108,7 @@ fn lay_entry(settings: &mut Settings, source: Source, entry: &Entry<'_>, finding
 fn value_for(setting: &Setting, value: &DeValue<'_>) -> Result<Value, Unfit> {
     Value::from_toml(value).map_err(|unfit| {
         if setting.secret {
-            (
-                "this is not a list of texts".to_owned(),
-                "write [\"...\", \"...\"]".to_owned(),
-            )
+            setting.value.unlike()
         } else {
             unfit
         }
@@ -133,10 +130,6 @@ fn unknown(settings: &Settings, entry: &Entry<'_>) -> Unfit {
             "there is no such setting".to_owned(),
             settings.did_you_mean(path),
         );
-    }
-    if matches!(path, "mongodb" | "redis") {
-        let problem = "this release has the embedded store only, neither MongoDB nor Redis";
-        return (problem.to_owned(), "take the section out".to_owned());
     }
     let remedy = match nearest(path, sections(settings)) {
         Some(meant) => format!("did you mean [{meant}]?"),

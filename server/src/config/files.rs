@@ -72,6 +72,11 @@ pub(super) fn secrets(path: &Path, findings: &mut Findings) -> Result<String, St
     Ok(text)
 }
 
+/// Reads a file that holds no secret; the error says why it could not be read.
+pub(super) fn open_text(path: &Path) -> Result<String, String> {
+    read(path).map(|(text, _)| text)
+}
+
 /// Warns of a configuration file that holds secrets and can be read by everyone.
 pub(super) fn check_mode(path: &Path, findings: &mut Findings) {
     if let Ok(metadata) = path.metadata() {

@@ -21,7 +21,16 @@ const SHORT_SECRET: usize = 16;
 const MOST_SECRET: usize = 512;
 
 /// How a secret is shown.
-const HIDDEN: &str = "<hidden>";
+pub(super) const HIDDEN: &str = "<hidden>";
+
+/// Refuses what a printed configuration has in a secret's place.
+pub(super) fn not_printed(secret: &str) -> Result<(), Unfit> {
+    if secret == HIDDEN {
+        let problem = "this is a printed configuration".to_owned();
+        return Err((problem, "put the secret back in".to_owned()));
+    }
+    Ok(())
+}
 
 /// A text that is never shown: not by `Debug`, not by `Display`, and it can't be serialized.
 #[derive(Clone)]
@@ -86,12 +95,7 @@ impl ApiKey {
                 ),
             );
         }
-        if secret == HIDDEN {
-            return refuse(
-                "this is a printed configuration",
-                "put the secret back in".to_owned(),
-            );
-        }
+        not_printed(secret)?;
         if !secret
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b',')

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::ApiKey;
+use super::keys::{ApiKey, HIDDEN};
 use super::mistakes::{Findings, Warning};
 use super::suggest::nearest;
 use super::value::{Unfit, Value, one_line, shown};
@@ -99,12 +99,16 @@ impl Setting {
         }
     }
 
-    /// Takes a secret value out; the names in it stay.
+    /// Takes a secret value out; the names in a list of keys stay, and that there is none.
     fn hide(&mut self) {
-        if let (true, Value::List(items)) = (self.secret, &mut self.value) {
-            for item in items {
-                *item = ApiKey::hidden(item);
+        match &mut self.value {
+            Value::List(items) if self.secret => {
+                for item in items {
+                    *item = ApiKey::hidden(item);
+                }
             }
+            Value::Text(text) if self.secret && !text.is_empty() => HIDDEN.clone_into(text),
+            _ => {}
         }
     }
 
@@ -197,15 +201,6 @@ const OTHERS: [&str; 1] = [CONFIG_VARIABLE];
 /// The variable that names the configuration file.
 pub(super) const CONFIG_VARIABLE: &str = "NOTICE_CONFIG";
 
-/// Variables that would change where notices are kept: to ignore one loses notices, so it is an
-/// error as long as this release can't obey it.
-const NOT_IN_THIS_RELEASE: [&str; 4] = [
-    "NOTICE_MONGODB_URI",
-    "NOTICE_MONGODB_URI_FILE",
-    "NOTICE_REDIS_URI",
-    "NOTICE_REDIS_URI_FILE",
-];
-
 /// Lays the environment over the layers so far.
 pub(super) fn apply_environment(
     settings: &mut Settings,
@@ -218,8 +213,6 @@ pub(super) fn apply_environment(
         if let Some(setting) = settings.of_variable(name) {
             let value = text_of(value.as_deref()).and_then(|v| setting.value.read_like_this(v));
             setting.put(value, source, findings);
-        } else if NOT_IN_THIS_RELEASE.contains(&name.as_str()) {
-            refuse_backend(name, value.as_deref(), source, findings);
         } else if is_service_link(name, value.as_deref()) {
             links.push(one_line(name));
         } else if !OTHERS.contains(&name.as_str()) {
@@ -239,17 +232,6 @@ pub(super) fn text_of(value: Option<&str>) -> Result<&str, Unfit> {
             "write it in UTF-8".to_owned(),
         )
     })
-}
-
-fn refuse_backend(name: &str, value: Option<&str>, source: Source, findings: &mut Findings) {
-    if value != Some("") {
-        findings.mistake(
-            name,
-            source,
-            "this release has the embedded store only, neither MongoDB nor Redis",
-            "unset it; notices and session tokens are kept in data_dir (NOTICE_DATA_DIR)",
-        );
-    }
 }
 
 fn unknown_variable(name: &str, settings: &Settings) -> Warning {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::layers::{Settings, Source, Sources};
 use super::{Config, Loaded};
@@ -125,6 +126,13 @@ pub enum Warning {
         /// Where it was given.
         source: Source,
     },
+    /// MongoDB is shared, but nothing wakes the node that a notice is for.
+    PollingOnly {
+        /// How long it takes to be noticed, at most.
+        pause: Duration,
+    },
+    /// What JWTs must have is given, but no key: none is taken.
+    JwtWithoutKey,
 }
 
 impl fmt::Display for Warning {
@@ -161,6 +169,18 @@ impl fmt::Display for Warning {
                 f,
                 "trusted_proxies ({source}) holds every address, so each client can claim any \
                  address as its own; name the networks of your proxies",
+            ),
+            Self::PollingOnly { pause } => write!(
+                f,
+                "MongoDB is set and Redis is not: a notice staged on another node is found by \
+                 polling, {} ms later at worst, and every node asks for all its accounts; set \
+                 NOTICE_REDIS_URI for wake-ups",
+                pause.as_millis(),
+            ),
+            Self::JwtWithoutKey => write!(
+                f,
+                "[jwt] has an issuer, an audience or algorithms, but no key: no JWT is taken; give \
+                 jwt.key, jwt.key_file, jwt.jwks_file or jwt.jwks_url",
             ),
         }
     }

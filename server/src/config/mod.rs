@@ -5,22 +5,29 @@
 //! kind they are and what the environment calls them follows from its text (`schema`). The other
 //! layers are laid over it (`layers`), then every setting is read with its range and the whole is
 //! checked for contradictions (`build`). Nothing here reads the process environment or prints;
-//! the only input beside the arguments are files: the configuration file, files of secrets, the
-//! host name.
+//! the only input beside the arguments are files: the configuration file, files of secrets and
+//! certificates, the host name.
 
+mod backends;
 mod build;
 mod drain_keys;
 mod file_layer;
 mod files;
+mod jwks_url;
+mod jwt;
 mod keys;
 mod layers;
 mod mistakes;
+mod mongodb_uri;
 mod parse;
 mod print;
 mod reader;
+mod redis_uri;
 mod schema;
+mod secret_files;
 mod suggest;
 mod types;
+mod uri;
 mod value;
 
 #[cfg(test)]
@@ -29,15 +36,21 @@ mod tests;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use backends::{
+    ClientCertificate, InboxBackend, MongoDbConfig, RedisConfig, RedisTls, WriteConcern,
+};
 pub use drain_keys::DrainKey;
+pub use jwt::{JwtAlgorithm, JwtConfig, JwtKeys};
 pub use keys::{ApiKey, ApiKeys, Secret};
 pub use layers::{Source, Sources};
 pub use mistakes::{ConfigErrors, Mistake, Place, Warning};
 pub use parse::TrustedProxies;
+pub use redis_uri::{RedisCredentials, RedisEndpoint, RedisServers};
 pub use types::{
     AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
     Retention, SessionConfig, StoreConfig,
 };
+pub use uri::HostPort;
 
 /// The manual: every setting with its default, as shipped.
 pub const MANUAL: &str = include_str!("../../notice-server.toml");
@@ -67,8 +80,8 @@ pub struct Loaded {
 impl Loaded {
     /// What is in force as TOML with the source of each value behind it, secrets hidden.
     ///
-    /// Read back as a file it gives the same configuration, except that a list of API keys is
-    /// refused, since `<hidden>` is no secret.
+    /// Read back as a file it gives the same configuration, except that a secret in it is refused,
+    /// since `<hidden>` is none.
     #[must_use]
     pub fn effective_toml(&self) -> String {
         print::effective(&self.sources)

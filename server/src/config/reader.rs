@@ -52,6 +52,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a text is not empty.
+    pub(super) fn is_given(&self, path: &str) -> bool {
+        let setting = self.settings.get(path);
+        setting.is_some_and(|setting| !setting.value.as_text().is_empty())
+    }
+
+    /// Where a setting's value was given.
+    pub(super) fn source(&self, path: &str) -> Source {
+        let setting = self.settings.get(path);
+        setting.map_or(Source::Default, |setting| setting.source.clone())
+    }
+
     /// Notes that settings, each fine by itself, do not go together. Silent if one of them has been
     /// rejected or may be missing: then nobody knows.
     pub(super) fn contradiction(&mut self, paths: &[&str], problem: &str, remedy: &str) {
@@ -109,6 +121,11 @@ impl<'a> Reader<'a> {
     /// A time, given in units of so many seconds.
     pub(super) fn time(&mut self, path: &str, range: RangeInclusive<i64>, unit: u64) -> Duration {
         Duration::from_secs(self.number::<u64>(path, range) * unit)
+    }
+
+    /// A time, given in milliseconds.
+    pub(super) fn millis(&mut self, path: &str, range: RangeInclusive<i64>) -> Duration {
+        Duration::from_millis(self.number(path, range))
     }
 
     /// true or false.

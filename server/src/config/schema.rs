@@ -16,7 +16,7 @@ const SHORT_NAMES: [(&str, &str); 3] = [
 ];
 
 /// Settings whose values are secret: never shown, never taken from the command line.
-const SECRET: [&str; 1] = ["auth.api_keys"];
+const SECRET: [&str; 4] = ["auth.api_keys", "mongodb.uri", "redis.uri", "jwt.key"];
 
 /// The settings of the manual with their defaults, in its order.
 pub(super) fn from_manual(manual: &str, findings: &mut Findings) -> Settings {

@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::backends::{InboxBackend, RedisConfig};
+use super::jwt::JwtConfig;
 use super::{ApiKeys, DrainKey, TrustedProxies};
 
 /// Everything the server was told, checked.
@@ -19,7 +21,8 @@ pub struct Config {
     pub base_path: String,
     /// This node's name, at most 253 characters of `[A-Za-z0-9._-]`.
     pub node_name: String,
-    /// The folder of the embedded store; relative to the working directory unless absolute.
+    /// The folder of the embedded store; relative to the working directory unless absolute. Of no
+    /// use with another [`InboxBackend`].
     pub data_dir: PathBuf,
     /// Whose `X-Forwarded-For` and `X-Real-IP` are believed.
     pub trusted_proxies: TrustedProxies,
@@ -37,6 +40,12 @@ pub struct Config {
     pub retention: Retention,
     /// The embedded store's size.
     pub store: StoreConfig,
+    /// Where notices are kept.
+    pub inbox: InboxBackend,
+    /// Redis, for session tokens and between the nodes; none: it is not used.
+    pub redis: Option<RedisConfig>,
+    /// JWTs as session tokens; none: they are not taken.
+    pub jwt: Option<JwtConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -89,6 +98,13 @@ pub struct DeliveryConfig {
     pub ping: Duration,
     /// Time to wait for a pong; at most `ping`.
     pub pong_timeout: Duration,
+    /// How often each online account is looked at for notices that no wake-up brought, while
+    /// wake-ups work.
+    pub sweep: Duration,
+    /// The pause after a poll that found something, while there are no wake-ups.
+    pub poll_busy: Duration,
+    /// The pause after a poll that found nothing; at least `poll_busy`.
+    pub poll_idle: Duration,
 }
 
 /// How the node empties itself.

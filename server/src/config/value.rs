@@ -67,6 +67,14 @@ impl Value {
         }
     }
 
+    /// The text of a text; empty for the other kinds.
+    pub(super) fn as_text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            _ => "",
+        }
+    }
+
     /// Refuses a value of another kind than this one's.
     pub(super) fn same_kind(&self, other: Self) -> Result<Self, Unfit> {
         if std::mem::discriminant(self) == std::mem::discriminant(&other) {
@@ -74,6 +82,17 @@ impl Value {
         } else {
             Err((format!("this is {}", other.kind()), self.wanted()))
         }
+    }
+
+    /// What to say of something that is no value of this kind, without showing it.
+    pub(super) fn unlike(&self) -> Unfit {
+        let problem = match self {
+            Self::Text(_) => "this is not a text",
+            Self::Integer(_) => "this is not a whole number",
+            Self::Switch(_) => "this is neither true nor false",
+            Self::List(_) => "this is not a list of texts",
+        };
+        (problem.to_owned(), self.wanted())
     }
 
     fn kind(&self) -> &'static str {

@@ -65,7 +65,9 @@ impl NoticeId {
     #[must_use]
     pub fn object_id(self) -> Option<[u8; 12]> {
         let seconds = u32::try_from(self.millis() / 1000).ok()?;
-        if self.order() & u64::from(OBJECT) != u64::from(OBJECT) || self.millis() % 1000 != 0 {
+        if self.order() & u64::from(OBJECT) != u64::from(OBJECT)
+            || !self.millis().is_multiple_of(1000)
+        {
             return None;
         }
         let mut bytes = [0; 12];

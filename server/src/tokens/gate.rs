@@ -5,9 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::jwt::JwtVerifier;
-use super::{
-    DenyList, Grant, HeldToken, IssuedToken, Proof, SessionTokens, TokenDigest,
-};
+use super::{DenyList, Grant, HeldToken, IssuedToken, Proof, SessionTokens, TokenDigest};
 use crate::clock::{Millis, Now};
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
@@ -86,7 +84,12 @@ impl SessionTokens for TokenGate {
 
     async fn resolve(&self, token: &str) -> Result<Option<Grant>, InboxError> {
         match self.proof(token)? {
-            Some(proof) => Ok(self.still_hold(&[proof]).await?.into_iter().next().flatten()),
+            Some(proof) => Ok(self
+                .still_hold(&[proof])
+                .await?
+                .into_iter()
+                .next()
+                .flatten()),
             None => self.known.resolve(token).await,
         }
     }

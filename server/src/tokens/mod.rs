@@ -2,6 +2,11 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod gate;
+mod jwt;
+
+pub use gate::{Proofs, TokenGate};
+pub use jwt::{JwtSetupError, JwtVerifier, VerifiedJwt};
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::config::layers::{Settings, Variables, is_service_link};
 use crate::config::mistakes::Findings;
 use crate::config::reader::Reader;
 use crate::config::value::Value;
-use crate::config::{LogFormat, LogLevel, MANUAL, build, schema};
+use crate::config::{InboxBackend, LogFormat, LogLevel, MANUAL, build, schema};
 
 fn settings() -> Settings {
     let mut findings = Findings::default();
@@ -68,6 +68,11 @@ fn started_with_nothing_the_documented_defaults_are_in_force() {
     assert_eq!(config.delivery.window, 128);
     assert_eq!(config.delivery.ping, Duration::from_secs(25));
     assert_eq!(config.delivery.pong_timeout, Duration::from_secs(10));
+    assert_eq!(config.delivery.sweep, Duration::from_secs(30));
+    assert_eq!(config.delivery.poll_busy, Duration::from_millis(100));
+    assert_eq!(config.delivery.poll_idle, Duration::from_millis(1_000));
+    assert_eq!(config.inbox, InboxBackend::Embedded);
+    assert_eq!((config.redis, config.jwt), (None, None));
     assert_eq!(config.drain.window, Duration::from_secs(60));
     assert_eq!(config.drain.margin, Duration::from_secs(10));
     assert_eq!(config.retention.notices, Duration::from_secs(30 * 86_400));
@@ -151,6 +156,13 @@ fn the_names_of_the_contract_are_kept() {
         "NOTICE_DATA_DIR",
         "NOTICE_API_KEYS",
         "NOTICE_API_KEYS_FILE",
+        "NOTICE_MONGODB_URI",
+        "NOTICE_MONGODB_URI_FILE",
+        "NOTICE_MONGODB_DATABASE",
+        "NOTICE_REDIS_URI",
+        "NOTICE_REDIS_URI_FILE",
+        "NOTICE_REDIS_KEY_PREFIX",
+        "NOTICE_REDIS_NAMESPACE",
         "NOTICE_NODE_NAME",
         "NOTICE_DRAIN_WINDOW_SECONDS",
     ] {

@@ -77,7 +77,8 @@ fn a_setting_in_the_wrong_shape_is_explained() {
         camel.contains("did you mean drain.window_seconds?"),
         "{camel}"
     );
-    assert!(mistake(load_text("[mongodb]\nuri = \"x\"")).contains("embedded store only"));
+    assert!(mistake(load_text("[mongo]\nuri = \"x\"")).contains("did you mean [mongodb]?"));
+    assert!(mistake(load_text("[redis]\nurl = \"x\"")).contains("did you mean redis.uri?"));
 }
 
 #[test]
@@ -177,28 +178,13 @@ fn loopback_needs_no_key_and_the_admin_listener_may_be_public() {
 }
 
 #[test]
-fn another_store_than_the_embedded_one_is_refused_not_ignored() {
-    for name in [
-        "MONGODB_URI",
-        "MONGODB_URI_FILE",
-        "REDIS_URI",
-        "REDIS_URI_FILE",
-    ] {
-        let name = format!("NOTICE_{name}");
-        let text = mistake(load_with(&[(&name, "mongodb://user:pass@db")], &[]));
-        assert!(text.starts_with(&format!("{name}: this release has the embedded store only")));
-        assert!(!text.contains("pass"), "{text}");
-        assert!(load_with(&[(&name, "")], &[]).is_ok(), "empty is not set");
-    }
-}
-
-#[test]
 fn settings_that_contradict_each_other_are_refused_with_both_places() {
     let both = |set: &[(&str, &str)]| mistake(load_with(&[], set));
     assert!(both(&[("listen", "127.0.0.1:9090")]).starts_with("listen (command line) and admin_l"));
     assert!(both(&[("admin_listen", "0.0.0.0:8080")]).contains("the same port"));
     assert!(both(&[("sessions.max_ttl_seconds", "60")]).contains("default_ttl_seconds (default)"));
     assert!(both(&[("delivery.ping_seconds", "5")]).contains("next ping"));
+    assert!(both(&[("delivery.poll_idle_ms", "50")]).contains("poll less often"));
     assert!(both(&[("limits.body_bytes", "65536")]).contains("twice"));
     assert!(
         load_with(
@@ -261,6 +247,32 @@ fn addresses_paths_and_names_that_cannot_work_are_refused() {
         ),
         ("sessions.one_per_account", &["", "1", "yes", "True"]),
         ("log.format", &["", "JSON", "xml"]),
+        (
+            "mongodb.database",
+            &["", "a b", "a/b", "a.b", "$a", "a\0", &"x".repeat(64)],
+        ),
+        (
+            "mongodb.write_concern",
+            &["", "0", "51", "-1", "+1", "Majority", "all", "1.5"],
+        ),
+        ("redis.key_prefix", &["a\nb", &"x".repeat(201)]),
+        ("redis.namespace", &["a b", "{a}", "a*", "a\0"]),
+        ("redis.ca_file", &["/nowhere/ca.pem", "a\nb"]),
+        ("jwt.account_claim", &["", "a\tb"]),
+        ("jwt.algorithms", &["none", "hs256", "RS512", "RS256,EdDSA"]),
+        (
+            "jwt.jwks_url",
+            &[
+                "keys.example",
+                "http://keys.example/jwks",
+                "http://10.0.0.1/jwks",
+                "http://localhost.example/jwks",
+                "ftp://localhost/jwks",
+                "https://",
+                "https:///jwks",
+                "https://a b/jwks",
+            ],
+        ),
         (
             "delivery.window",
             &[

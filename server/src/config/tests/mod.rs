@@ -1,5 +1,7 @@
 //! Tests of the whole configuration, through `load` as the server calls it.
 
+mod backends;
+mod jwt;
 mod layering;
 mod manual;
 mod mistakes;

@@ -76,15 +76,58 @@ fn words() -> impl Strategy<Value = Flags> {
         maybe("log.level", "error|warn|info|debug|trace"),
         maybe("log.format", "text|json"),
     );
+    let third = (
+        maybe("mongodb.database", "[A-Za-z0-9_-]{1,63}"),
+        maybe("mongodb.write_concern", "majority|[1-9]|50"),
+        maybe("redis.key_prefix", "[^\\p{Cc}]{0,40}"),
+        maybe("redis.namespace", "[a-z0-9:._-]{0,20}"),
+        maybe("jwt.issuer", "[^\\p{Cc}]{0,40}"),
+        maybe("jwt.audience", "([a-z0-9:/.-]{1,9},){0,3}"),
+        maybe("jwt.algorithms", "(HS256|RS256|ES256)?(,RS256)?"),
+        maybe("jwt.account_claim", "[^\\p{Cc}]{1,40}"),
+        maybe(
+            "jwt.jwks_url",
+            "(https://[a-z]{1,9}(:[1-9]{1,4})?(/[a-z]{0,9}){0,3})?",
+        ),
+    );
+    let third = third.prop_map(|(a, b, c, d, e, f, g, h, i)| [a, b, c, d, e, f, g, h, i].concat());
     let first = first.prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f].concat());
     let second = second.prop_map(|(a, b, c, d, e)| [a, b, c, d, e].concat());
-    (first, second).prop_map(|(a, b)| [a, b].concat())
+    (first, second, third).prop_map(|(a, b, c)| [a, b, c].concat())
+}
+
+/// The settings that name a file, each with what may be in it.
+const FILES: [(&str, &str); 6] = [
+    ("mongodb.uri_file", "mongodb://u:p@db/?replicaSet=rs0\n"),
+    (
+        "redis.uri_file",
+        "rediss+sentinel://u:p@a,b:7/m/1?sentinel_password=x\n",
+    ),
+    ("redis.ca_file", "-----BEGIN CERTIFICATE-----\n"),
+    ("redis.client_cert_file", "-----BEGIN CERTIFICATE-----\n"),
+    ("redis.client_key_file", "-----BEGIN PRIVATE KEY-----\n"),
+    ("jwt.jwks_file", "{\"keys\":[]}"),
+];
+
+/// Names some of them.
+fn name_files(folder: &Folder, chosen: [bool; FILES.len()]) -> Flags {
+    let chosen = FILES.iter().zip(chosen).filter(|(_, chosen)| *chosen);
+    let flags = chosen.map(|((path, text), _)| {
+        let file = folder.file(path, text);
+        ((*path).to_owned(), file.to_str().expect("UTF-8").to_owned())
+    });
+    flags.collect()
 }
 
 proptest! {
     #[test]
-    fn any_configuration_printed_and_read_back_is_the_same(numbers in numbers(), words in words()) {
-        let set = [numbers, words].concat();
+    fn any_configuration_printed_and_read_back_is_the_same(
+        numbers in numbers(),
+        words in words(),
+        files in any::<[bool; FILES.len()]>(),
+    ) {
+        let folder = Folder::new();
+        let set = [numbers, words, name_files(&folder, files)].concat();
         let env = || owned(&[("HOSTNAME", "host")]);
         let loaded = match load(Overrides { config: None, set: set.clone() }, env()) {
             Ok(loaded) => loaded,
@@ -95,7 +138,6 @@ proptest! {
                 return Ok(());
             }
         };
-        let folder = Folder::new();
         let printed = loaded.effective_toml();
         let again = load_file(&folder.file("printed.toml", &printed), &[]);
         let again = again.map_err(|errors| TestCaseError::fail(format!("{printed}\n{errors}")))?;

@@ -229,6 +229,114 @@ fn a_secret_never_shows_itself() {
     assert!(!everything.contains(KEY), "{everything}");
 }
 
+/// The secret settings that are one text, with their files.
+const TEXTS: [(&str, &str, &str); 3] = [
+    (
+        "mongodb.uri",
+        "NOTICE_MONGODB_URI",
+        "mongodb://u:0123456789abcdef0123456789abcdef@db",
+    ),
+    (
+        "redis.uri",
+        "NOTICE_REDIS_URI",
+        "rediss://u:0123456789abcdef0123456789abcdef@db",
+    ),
+    (
+        "jwt.key",
+        "NOTICE_JWT_KEY",
+        "0123456789abcdef0123456789abcdef",
+    ),
+];
+
+/// What a JWT must have, so that a key for it may be given.
+const JWT: [(&str, &str); 3] = [
+    ("NOTICE_JWT_ISSUER", "i"),
+    ("NOTICE_JWT_AUDIENCE", "a"),
+    ("NOTICE_JWT_ALGORITHMS", "HS256"),
+];
+
+#[test]
+fn a_secret_text_never_shows_itself_whichever_way_it_came() {
+    let folder = Folder::new();
+    for (path, variable, text) in TEXTS {
+        let (section, key) = path.split_once('.').unwrap();
+        let config = folder.file("n.toml", format!("[{section}]\n{key} = \"{text}\"\n"));
+        let in_file = folder.file("secret", format!("{text}\r\n"));
+        let by_env = [&JWT[..], &[(variable, text)]].concat();
+        let file_variable = format!("{variable}_FILE");
+        let by_file = [&JWT[..], &[(&file_variable, in_file.to_str().unwrap())]].concat();
+        let ways = [
+            load_with(&by_env, &[]).expect(path),
+            load_with(&by_file, &[]).expect(path),
+            load_file(&config, &JWT).expect(path),
+        ];
+        assert_eq!(ways[0].config, ways[1].config, "{path}");
+        assert_eq!(ways[0].config, ways[2].config, "{path}");
+        for loaded in &ways {
+            let everything = format!("{loaded:?} {loaded:#?} {}", loaded.effective_toml());
+            assert!(!everything.contains(KEY), "{everything}");
+        }
+        let shown = format!("{key} = \"<hidden>\"");
+        assert!(ways[0].effective_toml().contains(&shown), "{path}");
+        assert!(!ways[1].effective_toml().contains(&shown), "{path}");
+    }
+}
+
+#[test]
+fn a_secret_text_is_refused_from_the_command_line_from_two_places_and_when_hidden() {
+    let folder = Folder::new();
+    for (path, variable, text) in TEXTS {
+        let told = mistake(load_with(&[], &[(path, text)]));
+        assert!(
+            told.contains(&format!("as a file by {variable}_FILE")),
+            "{told}"
+        );
+        assert!(!told.contains(KEY), "{told}");
+
+        let file_variable = format!("{variable}_FILE");
+        let file = folder.file("secret", text);
+        let file = file.to_str().unwrap();
+        let both = [&JWT[..], &[(variable, text), (&file_variable, file)]].concat();
+        assert!(
+            mistake(load_with(&both, &[])).contains("both are given"),
+            "{path}"
+        );
+
+        let hidden = [&JWT[..], &[(variable, "<hidden>")]].concat();
+        let told = mistake(load_with(&hidden, &[]));
+        assert!(told.contains("a printed configuration"), "{told}");
+
+        let empty = folder.file("empty", " \n");
+        let env = [(file_variable.as_str(), empty.to_str().unwrap())];
+        assert!(mistake(load_with(&env, &[])).contains("is empty"), "{path}");
+        assert!(
+            load_with(&[(variable, "")], &[]).is_ok(),
+            "empty is not set"
+        );
+
+        let (section, key) = path.split_once('.').unwrap();
+        let number = folder.file(
+            "n.toml",
+            format!("[{section}]\n{key} = 99999999999999999999\n"),
+        );
+        let told = mistake(load_file(&number, &[]));
+        assert!(
+            told.contains("this is not a text") && !told.contains("999"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_file_with_a_uri_that_all_can_read_is_a_warning() {
+    let folder = Folder::new();
+    let path = folder.file("uri", "redis://:sesame@db");
+    set_mode(&path, 0o644);
+    let env = [("NOTICE_REDIS_URI_FILE", path.to_str().unwrap())];
+    let warnings = load_with(&env, &[]).expect("valid").warnings;
+    assert_eq!(warnings, [Warning::ReadableByAll { path, mode: 0o644 }]);
+}
+
 #[test]
 fn of_two_keys_with_one_secret_the_first_counts() {
     let key = |producer: &str| ApiKey {
