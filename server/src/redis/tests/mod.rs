@@ -1,0 +1,5 @@
+//! The bus and the tokens on real servers of Redis.
+
+mod bus;
+mod proxy;
+mod server;
