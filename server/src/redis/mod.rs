@@ -21,7 +21,9 @@
 //! `client|setinfo` out, and write `+cluster` for `+cluster|slots`. A Redis Cluster needs version 7.
 
 mod bus;
+mod commands;
 mod connect;
+mod deny;
 mod endpoint;
 mod pauses;
 mod resp;
@@ -29,9 +31,12 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 mod wire;
 
 pub use self::bus::RedisBus;
 pub use self::connect::Connector;
+pub use self::deny::RedisDenyList;
 pub use self::endpoint::{Address, Endpoint, Kind, Login, Tls};
 pub use self::tls::TlsError;
+pub use self::tokens::{RedisTokens, StoreClock, TokenKeys};

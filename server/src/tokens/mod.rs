@@ -1,7 +1,10 @@
 //! Session tokens: what a client shows, and the account that it stands for. This file is the contract.
 
+mod cached;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+
+pub use self::cached::CachedTokens;
 
 use std::fmt;
 use std::sync::Arc;

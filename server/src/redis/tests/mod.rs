@@ -3,3 +3,4 @@
 mod bus;
 mod proxy;
 mod server;
+mod tokens;
