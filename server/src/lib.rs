@@ -20,4 +20,5 @@ pub mod http;
 pub mod inbox;
 pub mod metrics;
 mod open_files;
+pub mod redis;
 pub mod tokens;

@@ -7,22 +7,46 @@
 
 use std::sync::Arc;
 
-use super::{HeldToken, SessionTokens};
-use crate::inbox::Inbox;
-use crate::inbox::conformance::{Backend, Recorder, account};
+use async_trait::async_trait;
 
-async fn open<B: Backend>(backend: &B) -> Arc<B::Store> {
-    backend.open(Arc::new(Recorder::default())).await
+use super::{HeldToken, SessionTokens};
+use crate::clock::Millis;
+use crate::domain::AccountId;
+
+/// One place where a token store of some kind may live, with a clock of its own. It starts empty.
+#[async_trait]
+pub trait TokenBackend: Send + Sync {
+    /// The kind of store.
+    type Tokens: SessionTokens;
+
+    /// Opens the store on what earlier ones left.
+    async fn open_tokens(&self) -> Arc<Self::Tokens>;
+
+    /// Closes a store in an orderly way.
+    async fn close_tokens(&self, store: Arc<Self::Tokens>);
+
+    /// The store's clock.
+    fn time(&self) -> Millis;
+
+    /// Moves the store's clock on.
+    fn advance_time(&self, by: Millis);
+
+    /// Does everything that is due by the clock now.
+    async fn settle_tokens(&self, store: &Self::Tokens);
+}
+
+fn account(name: &str) -> AccountId {
+    AccountId::trusted(name)
 }
 
 /// Also after a restart.
-pub async fn an_issued_token_resolves_until_it_expires<B: Backend>(backend: &B) {
-    let store = open(backend).await;
-    let expires = store.now() + 1000;
+pub async fn an_issued_token_resolves_until_it_expires<B: TokenBackend>(backend: &B) {
+    let store = backend.open_tokens().await;
+    let expires = backend.time() + 1000;
     let issued = store.issue(&account("u1"), expires).await.expect("issued");
     assert_eq!(issued.expires, expires);
-    backend.close(store).await;
-    let store = open(backend).await;
+    backend.close_tokens(store).await;
+    let store = backend.open_tokens().await;
     let token = issued.token.as_str();
     let held = store.hold(token);
     let grant = store.resolve(token).await.expect("read").expect("valid");
@@ -30,7 +54,7 @@ pub async fn an_issued_token_resolves_until_it_expires<B: Backend>(backend: &B) 
         (grant.account, grant.expires),
         (account("u1"), Some(expires))
     );
-    backend.advance(999);
+    backend.advance_time(999);
     assert!(store.resolve(token).await.expect("read").is_some());
     let again = store
         .recheck(std::slice::from_ref(&held))
@@ -38,17 +62,17 @@ pub async fn an_issued_token_resolves_until_it_expires<B: Backend>(backend: &B) 
         .expect("read");
     assert_eq!(again.len(), 1);
     assert!(again[0].is_some());
-    backend.advance(1);
+    backend.advance_time(1);
     assert_eq!(store.resolve(token).await, Ok(None));
     assert_eq!(store.recheck(&[held]).await, Ok(vec![None]));
-    backend.settle(&store).await;
+    backend.settle_tokens(&store).await;
     assert_eq!(store.resolve(token).await, Ok(None));
 }
 
 /// Also after a restart, and only those that were named.
-pub async fn a_revoked_token_is_no_longer_valid<B: Backend>(backend: &B) {
-    let store = open(backend).await;
-    let expires = store.now() + 1000;
+pub async fn a_revoked_token_is_no_longer_valid<B: TokenBackend>(backend: &B) {
+    let store = backend.open_tokens().await;
+    let expires = backend.time() + 1000;
     let mut tokens = Vec::new();
     for _ in 0..3 {
         let issued = store.issue(&account("u1"), expires).await.expect("issued");
@@ -57,8 +81,8 @@ pub async fn a_revoked_token_is_no_longer_valid<B: Backend>(backend: &B) {
     let held: Vec<HeldToken> = tokens.iter().map(|token| store.hold(token)).collect();
     store.revoke(&held[..2]).await.expect("revoked");
     store.revoke(&held[..1]).await.expect("again is fine");
-    backend.close(store).await;
-    let store = open(backend).await;
+    backend.close_tokens(store).await;
+    let store = backend.open_tokens().await;
     for (token, valid) in tokens.iter().zip([false, false, true]) {
         assert_eq!(store.resolve(token).await.expect("read").is_some(), valid);
     }
@@ -68,15 +92,15 @@ pub async fn a_revoked_token_is_no_longer_valid<B: Backend>(backend: &B) {
 }
 
 /// Unknown tokens give nothing; no two tokens are alike.
-pub async fn unknown_tokens_give_nothing_and_no_two_are_alike<B: Backend>(backend: &B) {
-    let store = open(backend).await;
+pub async fn unknown_tokens_give_nothing_and_no_two_are_alike<B: TokenBackend>(backend: &B) {
+    let store = backend.open_tokens().await;
     assert_eq!(store.resolve("made up").await, Ok(None));
     let one = store
-        .issue(&account("u1"), store.now() + 1000)
+        .issue(&account("u1"), backend.time() + 1000)
         .await
         .expect("issued");
     let other = store
-        .issue(&account("u1"), store.now() + 1000)
+        .issue(&account("u1"), backend.time() + 1000)
         .await
         .expect("issued");
     assert_ne!(one.token, other.token);

@@ -1,5 +1,6 @@
 //! Session tokens: what a client shows, and the account that it stands for. This file is the contract.
 
+mod cached;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod gate;
@@ -7,6 +8,8 @@ mod jwt;
 
 pub use gate::{Proofs, TokenGate};
 pub use jwt::{JwtSetupError, JwtVerifier, VerifiedJwt};
+
+pub use self::cached::CachedTokens;
 
 use std::fmt;
 use std::sync::Arc;

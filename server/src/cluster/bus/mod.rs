@@ -3,6 +3,12 @@
 //! A bus carries wake-ups, never the truth: what it loses is found again in the inbox by the sweep. What it must do
 //! well is to say when something may have been lost.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod local;
+
+pub use self::local::{LocalBus, LocalHub};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +64,19 @@ impl Receipt {
         Self(answer)
     }
 
+    /// The receipt of messages that were not taken.
+    pub fn refused() -> Self {
+        Self(oneshot::channel().1)
+    }
+
+    /// The receipt of messages whose listeners are known already.
+    pub fn answered(listeners: Vec<u64>) -> Self {
+        let (answer, receipt) = oneshot::channel();
+        // The other end is right here.
+        let _ = answer.send(Ok(listeners));
+        Self(receipt)
+    }
+
     /// Waits until the bus has taken all of the messages; how many listeners each had, this node included where it
     /// listens. Bounded by the bus: an answer, or a failure, comes within three seconds.
     ///
@@ -68,33 +87,37 @@ impl Receipt {
     }
 }
 
-/// Hears what the bus brings. No method may block.
+/// Hears what the bus brings. No method may block. All are called by one task, one after the other; they may call the
+/// bus.
 pub trait BusListener: Send + Sync + 'static {
     /// Messages came, in the order in which the bus took them on each channel; this node's own as well, where it
-    /// listens.
+    /// listens. Those that came at once come in one call. Between `listen` and `listening` some may come already.
     fn heard(&self, messages: Vec<Message>);
 
-    /// From now on nothing on these channels is missed, until [`BusListener::down`] or [`Bus::unlisten`]. Told again
-    /// for every channel after each `down`, when it is so again, and at once for one that is listened to already.
+    /// Nothing that is published on these channels from now on is missed, until [`BusListener::down`] or
+    /// [`Bus::unlisten`]; what was published before may have been. Told again for every channel after each `down` and
+    /// `up`, when it is so again, and soon for one that is listened to already and asked for again. After an
+    /// `unlisten`, one may still come that was on its way; after a `listen` that follows, every one is true.
     fn listening(&self, channels: Vec<Channel>);
 
-    /// The link is broken: no channel is listened to now, and messages of the last seconds may be lost. The bus
-    /// comes back by itself.
+    /// The link is broken: no channel is listened to now, and messages of the last three seconds may be lost, in both
+    /// directions. The bus comes back by itself. Told once for each `up`.
     fn down(&self);
 
-    /// The link is there (again).
+    /// The link is there (again), and was heard to carry messages all the way. Told before any `listening` of it.
     fn up(&self);
 }
 
 /// A bus between the nodes of a cluster.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes messages, in their order and behind those of earlier calls, without waiting. Those that are refused
-    /// because the link is down or the queue full are not kept.
+    /// Publishes messages without waiting. Those of one channel go out in their order and behind those of earlier
+    /// calls; between channels there is no order (parts of a cluster have none). All of a call are refused when the
+    /// link is down or the queue has no room for them; what is refused is not kept.
     fn publish(&self, messages: Vec<Message>) -> Receipt;
 
     /// Listens to channels from now on. Calls for one channel count in their order; they may be made while the link
-    /// is down.
+    /// is down. A channel is listened to or not, however often it was asked for.
     fn listen(&self, channels: Vec<Channel>);
 
     /// Listens to channels no more; messages that were on their way may still come.
@@ -103,6 +126,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Whether the link is there, as far as is known.
     fn is_up(&self) -> bool;
 
-    /// Runs the bus: connects, hears, and connects again with growing, jittered pauses, for ever. Called once.
+    /// Runs the bus: connects, hears, and connects again with growing, jittered pauses, until it is dropped; the link
+    /// ends with it. Called once. `listener` is told nothing before this is called: the link is down at first.
     async fn run(self: Arc<Self>, listener: Arc<dyn BusListener>);
 }

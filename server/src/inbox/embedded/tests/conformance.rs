@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::super::{EmbeddedStore, OpenError, Options};
 use crate::clock::{Clock, Millis};
 use crate::inbox::CommitObserver;
-use crate::inbox::conformance::{Backend, IDEMPOTENCY_KEPT, RETENTION, UNREAD_LIMIT};
+use crate::inbox::conformance::{Backend, IDEMPOTENCY_KEPT, RETENTION, Recorder, UNREAD_LIMIT};
+use crate::tokens::conformance::TokenBackend;
 
 pub(super) struct Embedded {
     folder: tempfile::TempDir,
@@ -66,6 +67,31 @@ impl Backend for Embedded {
 
     async fn settle(&self, store: &EmbeddedStore) {
         store.settle().await.expect("settled");
+    }
+}
+
+#[async_trait]
+impl TokenBackend for Embedded {
+    type Tokens = EmbeddedStore;
+
+    async fn open_tokens(&self) -> Arc<EmbeddedStore> {
+        self.open(Arc::new(Recorder::default())).await
+    }
+
+    async fn close_tokens(&self, store: Arc<EmbeddedStore>) {
+        store.close().await;
+    }
+
+    fn time(&self) -> Millis {
+        self.clock.now()
+    }
+
+    fn advance_time(&self, by: Millis) {
+        self.clock.advance(by);
+    }
+
+    async fn settle_tokens(&self, store: &EmbeddedStore) {
+        self.settle(store).await;
     }
 }
 
