@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::commands::Commands;
 use super::connect::Connector;
-use super::tokens::{StoreClock, all_numbers};
-use crate::clock::Millis;
+use super::tokens::all_numbers;
+use crate::clock::{Millis, Now};
 use crate::inbox::InboxError;
 use crate::tokens::{DenyList, TokenDigest};
 
@@ -17,13 +17,13 @@ use crate::tokens::{DenyList, TokenDigest};
 pub struct RedisDenyList {
     commands: Commands,
     namespace: String,
-    now: StoreClock,
+    now: Now,
 }
 
 impl RedisDenyList {
     /// The deny list of a namespace. Connects when it is first asked.
     #[must_use]
-    pub fn new(connector: Arc<Connector>, namespace: &str, now: StoreClock) -> Self {
+    pub fn new(connector: Arc<Connector>, namespace: &str, now: Now) -> Self {
         Self {
             commands: Commands::new(connector),
             namespace: namespace.to_owned(),

@@ -39,4 +39,4 @@ pub use self::connect::Connector;
 pub use self::deny::RedisDenyList;
 pub use self::endpoint::{Address, Endpoint, Kind, Login, Tls};
 pub use self::tls::TlsError;
-pub use self::tokens::{RedisTokens, StoreClock, TokenKeys};
+pub use self::tokens::{RedisTokens, TokenKeys};

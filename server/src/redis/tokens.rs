@@ -13,13 +13,10 @@ use serde::Deserialize;
 
 use super::commands::{Commands, unavailable};
 use super::connect::Connector;
-use crate::clock::Millis;
+use crate::clock::{Millis, Now};
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
 use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens};
-
-/// The store's clock, by which tokens end.
-pub type StoreClock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// Which keys tokens have.
 #[derive(Debug, Clone)]
@@ -43,7 +40,7 @@ pub struct RedisTokens {
     commands: Commands,
     keys: TokenKeys,
     account_bytes: usize,
-    now: StoreClock,
+    now: Now,
     told_malformed: AtomicBool,
 }
 
@@ -62,7 +59,7 @@ impl RedisTokens {
         connector: Arc<Connector>,
         keys: TokenKeys,
         account_bytes: usize,
-        now: StoreClock,
+        now: Now,
     ) -> Self {
         Self {
             commands: Commands::new(connector),

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 
 use super::{Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
-use crate::clock::Millis;
+use crate::clock::{Millis, Now};
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
 
@@ -25,8 +25,6 @@ const GRANTS: usize = 20_000;
 /// forgotten, and what was asked before it is not kept.
 const REVOKED: usize = 20_000;
 
-type StoreClock = Arc<dyn Fn() -> Millis + Send + Sync>;
-
 #[derive(Clone)]
 struct Kept {
     grant: Grant,
@@ -36,7 +34,7 @@ struct Kept {
 /// Tokens of a store, and a short memory for when it is away.
 pub struct CachedTokens {
     store: Arc<dyn SessionTokens>,
-    now: StoreClock,
+    now: Now,
     grants: Cache<TokenDigest, Kept>,
     revoked: Mutex<Revoked>,
 }
@@ -73,21 +71,13 @@ impl Revoked {
 impl CachedTokens {
     /// Wraps a store; `now` is the clock by which its tokens end.
     #[must_use]
-    pub fn new(store: Arc<dyn SessionTokens>, now: StoreClock) -> Self {
+    pub fn new(store: Arc<dyn SessionTokens>, now: Now) -> Self {
         Self {
             store,
             now,
             grants: Cache::new(GRANTS),
             revoked: Mutex::default(),
         }
-    }
-
-    /// A token was revoked, here or elsewhere: it is never given from memory again.
-    pub fn forget(&self, token: &TokenDigest) {
-        // In this order: who keeps a grant looks at the revocations last, under their lock.
-        let mut revoked = self.revoked.lock();
-        revoked.add(*token);
-        self.grants.remove(token);
     }
 
     fn revocations(&self) -> u64 {
@@ -167,6 +157,13 @@ impl SessionTokens for CachedTokens {
             self.forget(&token.digest());
         }
         revoked
+    }
+
+    fn forget(&self, token: &TokenDigest) {
+        // In this order: who keeps a grant looks at the revocations last, under their lock.
+        let mut revoked = self.revoked.lock();
+        revoked.add(*token);
+        self.grants.remove(token);
     }
 
     fn is_shared(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Secret;
 use crate::domain::AccountId;
 use crate::redis::{
-    Connector, Endpoint, Kind, Login, RedisDenyList, RedisTokens, StoreClock, TokenKeys,
+    Connector, Endpoint, Kind, Login, RedisDenyList, RedisTokens, TokenKeys,
 };
 use crate::tokens::conformance::TokenBackend;
 use crate::tokens::{DenyList, HeldToken, SessionTokens, TokenDigest};
@@ -33,7 +33,7 @@ pub(super) fn tokens(endpoint: &Endpoint, prefix: &str, clock: &Clock) -> Arc<Re
     Arc::new(RedisTokens::new(connector, keys, 128, by(clock)))
 }
 
-pub(super) fn by(clock: &Clock) -> StoreClock {
+pub(super) fn by(clock: &Clock) -> crate::clock::Now {
     let clock = clock.clone();
     Arc::new(move || clock.now())
 }
