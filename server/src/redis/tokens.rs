@@ -55,12 +55,7 @@ struct Stored {
 impl RedisTokens {
     /// Tokens of these keys; account ids have at most `account_bytes` bytes. Connects when it is first asked.
     #[must_use]
-    pub fn new(
-        connector: Arc<Connector>,
-        keys: TokenKeys,
-        account_bytes: usize,
-        now: Now,
-    ) -> Self {
+    pub fn new(connector: Arc<Connector>, keys: TokenKeys, account_bytes: usize, now: Now) -> Self {
         Self {
             commands: Commands::new(connector),
             keys,

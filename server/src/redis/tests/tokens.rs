@@ -9,9 +9,7 @@ use super::server::{Server, ask, shared, unique};
 use crate::clock::{Clock, Millis};
 use crate::config::Secret;
 use crate::domain::AccountId;
-use crate::redis::{
-    Connector, Endpoint, Kind, Login, RedisDenyList, RedisTokens, TokenKeys,
-};
+use crate::redis::{Connector, Endpoint, Kind, Login, RedisDenyList, RedisTokens, TokenKeys};
 use crate::tokens::conformance::TokenBackend;
 use crate::tokens::{DenyList, HeldToken, SessionTokens, TokenDigest};
 
