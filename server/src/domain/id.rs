@@ -227,6 +227,12 @@ impl IdSource {
         Self { last }
     }
 
+    /// The order of the newest id so far.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     /// The next id at `now` with this tail.
     pub fn next(&mut self, now: Millis, tail: u64) -> NoticeId {
         let earliest = now.min(MAX_MILLIS) << 16;

@@ -4,12 +4,14 @@
 
 mod account;
 mod draft;
+mod fingerprint;
 mod id;
 mod notice;
 mod state;
 
 pub use account::{AccountId, AccountIdError};
 pub use draft::{DEFAULT_PRODUCER, Digest, Draft, Lifetime, Source};
+pub use fingerprint::Fingerprint;
 pub use id::{IdSource, NoticeId, NoticeIdError};
 pub use notice::Notice;
 pub use state::{NoticeState, StateName};

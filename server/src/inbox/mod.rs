@@ -7,8 +7,11 @@
 pub mod conformance;
 mod contract;
 pub mod embedded;
+mod metrics;
+pub mod mongodb;
 
 pub use contract::{
     CommitObserver, Committed, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Reader,
     SessionKey, StageError, Staged, Telling, Unread, UnreadPage, Withdrawal,
 };
+pub use metrics::{NoMetrics, Operation, StoreMetrics};

@@ -34,5 +34,7 @@ mod writer;
 mod young;
 
 pub use open_error::OpenError;
-pub use options::{NoMetrics, Operation, Options, StoreMetrics};
+pub use options::Options;
+// Where the names were before another store needed them.
+pub use super::metrics::{NoMetrics, Operation, StoreMetrics};
 pub use store::EmbeddedStore;

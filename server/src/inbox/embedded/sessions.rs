@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use base64::Engine as _;
 
 use super::op::Op;
-use super::options::Operation;
 use super::shared::unavailable;
 use super::store::EmbeddedStore;
 use crate::clock::Millis;
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
+use crate::inbox::Operation;
 use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
 
 #[async_trait]

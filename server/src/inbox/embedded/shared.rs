@@ -8,12 +8,12 @@ use tokio::sync::Semaphore;
 
 use super::index::Index;
 use super::keys::Secret;
-use super::options::{Options, StoreMetrics};
+use super::options::Options;
 use super::pushed::PushedMarks;
 use super::tables::Tables;
 use super::young::Young;
 use crate::clock::{Clock, Millis};
-use crate::inbox::InboxError;
+use crate::inbox::{InboxError, StoreMetrics};
 
 /// The bodies of all waiting drafts, in KiB: 32 MiB. At the bound, callers wait.
 pub(super) const QUEUED_KIB: u32 = 32 << 10;

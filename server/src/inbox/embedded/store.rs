@@ -15,7 +15,7 @@ use super::housekeeping::{self, Housekeeping};
 use super::keys::Key;
 use super::op::{Op, Prepared, Sender};
 use super::open_error::OpenError;
-use super::options::{Operation, Options};
+use super::options::Options;
 use super::outbox::Outbox;
 use super::reads::Reads;
 use super::record;
@@ -27,8 +27,8 @@ use super::writer::{QUEUE, Writer};
 use crate::clock::{Clock, Millis};
 use crate::domain::{AccountId, Draft, Lifetime, Notice, NoticeId, NoticeState};
 use crate::inbox::{
-    CommitObserver, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, StageError, Staged,
-    UnreadPage,
+    CommitObserver, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Operation, StageError,
+    Staged, UnreadPage,
 };
 
 /// How often the writer looks at the clock: buffered reads are synced, and what expired is told, within twice

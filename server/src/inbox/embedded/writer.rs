@@ -15,11 +15,11 @@ use super::folder::Folder;
 use super::group::{Commit, Group, Memory};
 use super::housekeeping::Housekeeping;
 use super::op::{Answer, Op, Sender};
-use super::options::Operation;
 use super::outbox::{Finished, Outbox};
 use super::restart::Restart;
 use super::shared::{Shared, unavailable};
 use super::tables::{Tables, describe};
+use crate::inbox::Operation;
 use crate::inbox::{Committed, InboxError};
 
 /// Calls that may wait in the queue. At the bound, callers wait for room; `Shared::queued` bounds bytes.

@@ -17,10 +17,10 @@ use fjall::PersistMode;
 
 use super::folder::Folder;
 use super::group::{Commit, Group, Memory};
-use super::options::Operation;
 use super::outbox::Finished;
 use super::shared::Shared;
 use super::tables::{TableError, Tables, describe};
+use crate::inbox::Operation;
 use purge::Purge;
 use retention::Retention;
 
