@@ -76,3 +76,7 @@ mod inbox {
 mod tokens {
     crate::tokens_conformance!(super::Embedded::new());
 }
+
+mod denied {
+    crate::deny_conformance!(super::Embedded::new());
+}
