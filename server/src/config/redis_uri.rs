@@ -37,8 +37,6 @@ pub struct RedisEndpoint {
 pub enum RedisServers {
     /// One server.
     Single(HostPort),
-    /// One server on this machine, by its socket.
-    Socket(PathBuf),
     /// A master that sentinels know.
     Sentinel {
         /// The sentinels, at least one.
@@ -75,9 +73,6 @@ impl fmt::Display for RedisEndpoint {
         let database = self.database;
         match &self.servers {
             RedisServers::Single(at) => write!(f, "redis{tls}://{at}/{database}"),
-            RedisServers::Socket(path) => {
-                write!(f, "unix://{}?db={database}", path.display())
-            }
             RedisServers::Sentinel {
                 sentinels, master, ..
             } => {
@@ -99,7 +94,6 @@ impl fmt::Debug for RedisServers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Single(at) => write!(f, "Single({at})"),
-            Self::Socket(path) => write!(f, "Socket({})", path.display()),
             Self::Sentinel {
                 sentinels, master, ..
             } => write!(f, "Sentinel({}, {master})", listed(sentinels)),
@@ -124,7 +118,6 @@ pub(super) fn read(text: &str) -> Result<RedisEndpoint, Unfit> {
         "rediss+sentinel" => sentinel(parts()?, true),
         "redis+cluster" => cluster(parts()?, false),
         "rediss+cluster" => cluster(parts()?, true),
-        "unix" => socket(parts()?),
         _ => Err(no_scheme()),
     }
 }
@@ -140,27 +133,6 @@ fn single(parts: Parts<'_>, tls: bool) -> Result<RedisEndpoint, Unfit> {
         tls,
         credentials: shown(parts.credentials)?,
         database: database(parts.path)?,
-    })
-}
-
-fn socket(parts: Parts<'_>) -> Result<RedisEndpoint, Unfit> {
-    let path = decoded(parts.path.unwrap_or_default())?;
-    let (Some(path), true) = (path, parts.hosts.is_empty()) else {
-        let remedy = "write three slashes and the path: unix:///run/redis.sock";
-        return Err(wrong("it names no socket", remedy));
-    };
-    let mut of_database = None;
-    for (name, value) in pairs(parts.query)? {
-        match name {
-            "db" if of_database.is_none() => of_database = Some(value),
-            _ => return Err(unknown_parameter("only db, and that once")),
-        }
-    }
-    Ok(RedisEndpoint {
-        servers: RedisServers::Socket(PathBuf::from(format!("/{path}"))),
-        tls: false,
-        credentials: shown(parts.credentials)?,
-        database: database(of_database)?,
     })
 }
 
@@ -273,7 +245,7 @@ fn no_scheme() -> Unfit {
     wrong(
         "it is no URI of Redis",
         "write redis:// or rediss:// (TLS) and USER:PASSWORD@HOST:PORT/DB, redis+sentinel:// with \
-         HOST:26379,HOST:26379/MASTER, redis+cluster:// with HOST:6379,HOST:6379, or unix:///PATH",
+         HOST:26379,HOST:26379/MASTER, or redis+cluster:// with HOST:6379,HOST:6379",
     )
 }
 

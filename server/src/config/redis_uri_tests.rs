@@ -78,15 +78,6 @@ fn a_cluster_is_known_by_some_of_its_nodes() {
 }
 
 #[test]
-fn a_socket_is_a_path() {
-    let mut expected = endpoint(RedisServers::Socket("/run/re dis.sock".into()));
-    assert_eq!(read("unix:///run/re%20dis.sock"), Ok(expected.clone()));
-    expected.database = 4;
-    expected.credentials = login("u", "p");
-    assert_eq!(read("unix://u:p@/run/re%20dis.sock?db=4"), Ok(expected));
-}
-
-#[test]
 fn what_is_no_uri_of_redis_is_refused_without_its_text() {
     for text in [
         "",
@@ -123,10 +114,6 @@ fn what_is_no_uri_of_redis_is_refused_without_its_text() {
         "redis+cluster://u:sesame@a/1",
         "redis+cluster://u:sesame@a?x=y",
         "redis+cluster://u:sesame@",
-        "unix://u:sesame@",
-        "unix://run/sesame",
-        "unix:///run/sesame?db=1&db=2",
-        "unix:///run/sesame?dp=1",
     ] {
         let (problem, remedy) = read(text).expect_err(text);
         assert!(!format!("{problem}{remedy}").contains("sesame"), "{text}");
@@ -137,7 +124,6 @@ fn what_is_no_uri_of_redis_is_refused_without_its_text() {
 fn credentials_are_shown_neither_for_the_log_nor_for_debugging() {
     for (text, shown) in [
         ("rediss://sesame:sesame@[::1]/1", "rediss://[::1]:6379/1"),
-        ("unix://:sesame@/a/b", "unix:///a/b?db=0"),
         (
             "redis+sentinel://sesame@a/m?sentinel_password=sesame",
             "redis+sentinel://a:26379/m/0",
@@ -226,7 +212,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_panic(
-        text in "((redis|rediss)(\\+sentinel|\\+cluster)?://|unix://)?[a-z0-9@:/?%&=\\[\\],.\\PC]{0,60}",
+        text in "((redis|rediss)(\\+sentinel|\\+cluster)?://|)[a-z0-9@:/?%&=\\[\\],.\\PC]{0,60}",
     ) {
         let _either_way = read(&text);
     }

@@ -1092,6 +1092,116 @@ pub async fn a_second_store_is_refused_or_sees_what_the_first_did<B: Backend>(ba
     backend.close(second).await;
 }
 
+/// Two writers with one key: one stores, and both answer its id.
+pub async fn of_two_writers_with_one_key_one_stores<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let Some(second) = backend.open_second(Arc::new(Recorder::default())).await else {
+        return;
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let store = Arc::clone([&suite.store, &second][n % 2]);
+        let drafts = vec![keyed("u1", "a", "k"), keyed("u2", "a", "k")];
+        calls.spawn(async move { store.stage(drafts).await });
+    }
+    let answers = calls.join_all().await;
+    for receiver in 0..2 {
+        let of_receiver = answers
+            .iter()
+            .map(|answer| answer[receiver].clone().expect("staged"));
+        let of_receiver: Vec<_> = of_receiver.collect();
+        let first = of_receiver
+            .iter()
+            .filter(|staged| !staged.duplicate)
+            .count();
+        assert_eq!(first, 1, "{of_receiver:?}");
+        assert!(
+            of_receiver
+                .iter()
+                .all(|staged| staged.id == of_receiver[0].id)
+        );
+    }
+    assert_eq!(suite.unread("u1").await.len(), 1);
+    backend.close(second).await;
+}
+
+/// Of notices that race from two writers, the highest id stays, and each other is told as replaced once.
+pub async fn of_two_writers_of_one_collapse_key_the_highest_id_stays<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let told = Arc::new(Recorder::default());
+    let observer = Arc::<Recorder>::clone(&told);
+    let Some(second) = backend.open_second(observer).await else {
+        return;
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..30 {
+        let store = Arc::clone([&suite.store, &second][n % 2]);
+        let one = collapsing("u1", &n.to_string(), "c");
+        calls.spawn(async move { store.stage(vec![one]).await.remove(0).expect("staged").id });
+    }
+    let ids = calls.join_all().await;
+    let highest = ids.iter().max().copied().expect("some");
+    assert_eq!(suite.unread("u1").await, [highest]);
+    let events = [suite.told.take(), told.take()].concat();
+    let mut replaced: Vec<_> = events.iter().flat_map(withdrawn_ids).collect();
+    replaced.sort_unstable();
+    let mut expected: Vec<_> = ids.into_iter().filter(|id| *id != highest).collect();
+    expected.sort_unstable();
+    assert_eq!(replaced, expected);
+    backend.close(second).await;
+}
+
+fn withdrawn_ids(event: &Committed) -> Vec<NoticeId> {
+    match event {
+        Committed::Withdrawn { ids, .. } => ids.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// What ends is told once, whoever of two writers finds it.
+pub async fn what_expires_is_told_by_one_of_two_writers<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let told = Arc::new(Recorder::default());
+    let observer = Arc::<Recorder>::clone(&told);
+    let Some(second) = backend.open_second(observer).await else {
+        return;
+    };
+    let ids = suite
+        .stage_all(
+            (0..6)
+                .map(|n| lasting("u1", &n.to_string(), Lifetime::Seconds(1)))
+                .collect(),
+        )
+        .await;
+    backend.advance(1000);
+    futures_util::future::join(suite.settle(), backend.settle(&second)).await;
+    let events = [suite.told.take(), told.take()].concat();
+    let mut ended: Vec<_> = events.iter().flat_map(withdrawn_ids).collect();
+    ended.sort_unstable();
+    assert_eq!(ended, ids);
+    backend.close(second).await;
+}
+
+/// What one writer staged another sees at once: its inbox, and which accounts have something waiting.
+pub async fn a_second_writer_sees_what_waits<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let Some(second) = backend.open_second(Arc::new(Recorder::default())).await else {
+        return;
+    };
+    let ids = suite
+        .stage_all(vec![draft("u1", "a"), draft("u2", "b"), draft("u3", "c")])
+        .await;
+    suite.read("u2", &ids[1..2]).await;
+    let accounts = [account("u1"), account("u2"), account("u3"), account("u4")];
+    let mut waiting = second.waiting(&accounts, 100).await.expect("read");
+    waiting.sort_by_key(|(_, id)| *id);
+    let expected = [(account("u1"), ids[0]), (account("u3"), ids[2])];
+    assert_eq!(waiting, expected);
+    assert_eq!(second.waiting(&accounts, 1).await.expect("read").len(), 1);
+    assert_eq!(second.waiting(&[], 1).await, Ok(vec![]));
+    backend.close(second).await;
+}
+
 /// Empty calls.
 pub async fn calls_about_nothing_are_answered<B: Backend>(backend: &B) {
     let suite = Suite::begin(backend).await;
@@ -1138,6 +1248,10 @@ macro_rules! inbox_conformance {
             a_call_whose_caller_went_away_is_completed_and_told
             a_second_store_is_refused_or_sees_what_the_first_did
             calls_about_nothing_are_answered
+            of_two_writers_with_one_key_one_stores
+            of_two_writers_of_one_collapse_key_the_highest_id_stays
+            what_expires_is_told_by_one_of_two_writers
+            a_second_writer_sees_what_waits
         }
     };
     (@each $backend:expr; $($case:ident)*) => {

@@ -1,4 +1,5 @@
-//! What every [`SessionTokens`] must do, as tests that run on each back end. See the inbox's suite for how.
+//! What every [`SessionTokens`] and every [`DenyList`] must do, as tests that run on each back end. See the inbox's
+//! suite for how.
 
 #![allow(
     clippy::expect_used,
@@ -9,9 +10,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{HeldToken, SessionTokens};
+use super::{DenyList, HeldToken, SessionTokens, TokenDigest};
 use crate::clock::Millis;
-use crate::domain::AccountId;
+use crate::inbox::Inbox;
+use crate::inbox::conformance::{Backend, Recorder, account};
 
 /// One place where a token store of some kind may live, with a clock of its own. It starts empty.
 #[async_trait]
@@ -35,8 +37,8 @@ pub trait TokenBackend: Send + Sync {
     async fn settle_tokens(&self, store: &Self::Tokens);
 }
 
-fn account(name: &str) -> AccountId {
-    AccountId::trusted(name)
+async fn open<B: Backend>(backend: &B) -> Arc<B::Store> {
+    backend.open(Arc::new(Recorder::default())).await
 }
 
 /// Also after a restart.
@@ -107,6 +109,67 @@ pub async fn unknown_tokens_give_nothing_and_no_two_are_alike<B: TokenBackend>(b
     assert_eq!(one.token.len(), 43, "256 bits as base64url");
 }
 
+/// In the order of the question, also after a restart, and not longer than was asked for.
+pub async fn a_denied_token_is_denied_until_its_end<B: Backend<Store: DenyList>>(backend: &B) {
+    let store = open(backend).await;
+    let until = store.now() + 1000;
+    let (one, other) = (TokenDigest::of("one"), TokenDigest::of("other"));
+    assert_eq!(store.denied(&[]).await, Ok(vec![]));
+    store.deny(&one, until).await.expect("denied");
+    let asked = [other, one, other, one];
+    let expected = Ok(vec![false, true, false, true]);
+    assert_eq!(store.denied(&asked).await, expected);
+    backend.close(store).await;
+    let store = open(backend).await;
+    backend.advance(999);
+    backend.settle(&store).await;
+    assert_eq!(store.denied(&asked).await, expected);
+    backend.advance(1);
+    assert_eq!(store.denied(&asked).await, Ok(vec![false; 4]));
+    backend.settle(&store).await;
+    assert_eq!(store.denied(&asked).await, Ok(vec![false; 4]));
+}
+
+/// A shorter time takes nothing from a longer one.
+pub async fn of_two_denials_the_longer_one_counts<B: Backend<Store: DenyList>>(backend: &B) {
+    let store = open(backend).await;
+    let (now, token) = (store.now(), TokenDigest::of("one"));
+    for seconds in [1, 3, 2] {
+        let denied = store.deny(&token, now + seconds * 1000).await;
+        denied.expect("denied");
+    }
+    backend.advance(2999);
+    assert_eq!(store.denied(&[token]).await, Ok(vec![true]));
+    backend.advance(1);
+    assert_eq!(store.denied(&[token]).await, Ok(vec![false]));
+}
+
+/// A session token of the same text is something else.
+pub async fn a_denied_token_is_no_session_token<B: Backend<Store: DenyList>>(backend: &B) {
+    let store = open(backend).await;
+    let issued = store.issue(&account("u1"), store.now() + 1000).await;
+    let issued = issued.expect("issued");
+    let token = TokenDigest::of(&issued.token);
+    assert_eq!(store.denied(&[token]).await, Ok(vec![false]));
+    store.deny(&token, store.now() + 500).await.expect("denied");
+    let grant = store.resolve(&issued.token).await.expect("read");
+    assert!(grant.is_some());
+    assert_eq!(store.denied(&[token]).await, Ok(vec![true]));
+}
+
+/// By every store on the same place.
+pub async fn a_denied_token_is_denied_by_a_second_store<B: Backend<Store: DenyList>>(backend: &B) {
+    let store = open(backend).await;
+    let token = TokenDigest::of("one");
+    let denied = store.deny(&token, store.now() + 1000).await;
+    denied.expect("denied");
+    let Some(second) = backend.open_second(Arc::new(Recorder::default())).await else {
+        return;
+    };
+    assert_eq!(second.denied(&[token]).await, Ok(vec![true]));
+    backend.close(second).await;
+}
+
 /// Makes the suite's tests for the back end that an expression makes.
 #[macro_export]
 macro_rules! tokens_conformance {
@@ -125,5 +188,18 @@ macro_rules! tokens_conformance {
                 $crate::tokens::conformance::$case(&backend).await;
             }
         )*
+    };
+}
+
+/// Makes the tests of the deny list for the back end that an expression makes.
+#[macro_export]
+macro_rules! deny_conformance {
+    ($backend:expr) => {
+        $crate::tokens_conformance! { @each $backend;
+            a_denied_token_is_denied_until_its_end
+            of_two_denials_the_longer_one_counts
+            a_denied_token_is_no_session_token
+            a_denied_token_is_denied_by_a_second_store
+        }
     };
 }

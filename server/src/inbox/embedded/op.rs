@@ -45,6 +45,11 @@ pub(super) enum Op {
         expires: Millis,
         answer: Sender<()>,
     },
+    DenyToken {
+        digest: TokenDigest,
+        until: Millis,
+        answer: Sender<()>,
+    },
     RevokeTokens {
         tokens: Vec<TokenDigest>,
         answer: Sender<()>,
@@ -64,7 +69,10 @@ impl Op {
             Self::Stage { drafts, .. } => drafts.len(),
             Self::MarkRead { request, .. } => request.ids.len(),
             Self::RevokeTokens { tokens, .. } => tokens.len(),
-            Self::Recall { .. } | Self::IssueToken { .. } | Self::Tick { .. } => 1,
+            Self::Recall { .. }
+            | Self::IssueToken { .. }
+            | Self::DenyToken { .. }
+            | Self::Tick { .. } => 1,
         }
     }
 
@@ -74,7 +82,10 @@ impl Op {
             Self::Stage { drafts, .. } => drafts.iter().map(|draft| draft.row.len() + 256).sum(),
             Self::MarkRead { request, .. } => return kib_of_ids(request.ids.len()),
             Self::RevokeTokens { tokens, .. } => 32 * tokens.len(),
-            Self::Recall { .. } | Self::IssueToken { .. } | Self::Tick { .. } => 0,
+            Self::Recall { .. }
+            | Self::IssueToken { .. }
+            | Self::DenyToken { .. }
+            | Self::Tick { .. } => 0,
         };
         kib_of_bytes(bytes)
     }
@@ -96,7 +107,9 @@ impl Op {
                 ..
             } => return Some(Committed::NotRead(request)),
             Self::Recall { answer, .. } => drop(answer.send(Err(why.clone()))),
-            Self::IssueToken { answer, .. } | Self::RevokeTokens { answer, .. } => {
+            Self::IssueToken { answer, .. }
+            | Self::DenyToken { answer, .. }
+            | Self::RevokeTokens { answer, .. } => {
                 drop(answer.send(Err(why.clone())));
             }
             Self::Tick { answer } => {

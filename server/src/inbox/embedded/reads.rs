@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::keys::{AccountHash, Key};
+use super::keys::{AccountHash, Key, denied_key};
 use super::record::{self, BadRow, Fate, UnreadRow};
 use super::shared::Shared;
 use super::tables::{TableError, Tables, account_rows};
@@ -180,6 +180,15 @@ impl Reads<'_> {
             pushed,
             read: None,
         }
+    }
+
+    /// Whether a token is on the deny list.
+    pub(super) fn is_denied(&self, token: &TokenDigest) -> Result<bool, TableError> {
+        let Some(row) = self.tables.tokens.get(denied_key(token))? else {
+            return Ok(false);
+        };
+        let (until, _) = record::read_token(&row)?;
+        Ok(until > self.shared.clock.now())
     }
 
     pub(super) fn grant(&self, token: &TokenDigest) -> Result<Option<Grant>, TableError> {

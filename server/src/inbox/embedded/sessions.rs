@@ -1,4 +1,4 @@
-//! The store's session tokens.
+//! The store's session tokens, and its deny list.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::clock::Millis;
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
 use crate::inbox::Operation;
-use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
+use crate::tokens::{DenyList, Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
 
 #[async_trait]
 impl SessionTokens for EmbeddedStore {
@@ -51,6 +51,30 @@ impl SessionTokens for EmbeddedStore {
 
     fn is_shared(&self) -> bool {
         false
+    }
+}
+
+#[async_trait]
+impl DenyList for EmbeddedStore {
+    async fn deny(&self, token: &TokenDigest, until: Millis) -> Result<(), InboxError> {
+        let started = Instant::now();
+        let digest = *token;
+        let deny = |answer| Op::DenyToken {
+            digest,
+            until,
+            answer,
+        };
+        let outcome = self.ask(deny).await;
+        self.measured(Operation::TokenRevoke, started, outcome)
+    }
+
+    async fn denied(&self, tokens: &[TokenDigest]) -> Result<Vec<bool>, InboxError> {
+        let started = Instant::now();
+        let tokens = tokens.to_vec();
+        let outcome = self
+            .read(move |reads| tokens.iter().map(|token| reads.is_denied(token)).collect())
+            .await;
+        self.measured(Operation::TokenResolve, started, outcome)
     }
 }
 

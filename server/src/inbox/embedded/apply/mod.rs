@@ -28,6 +28,11 @@ impl Group<'_> {
             } => {
                 self.issue_token(digest, &account, expires, answer);
             }
+            Op::DenyToken {
+                digest,
+                until,
+                answer,
+            } => self.deny_token(digest, until, answer),
             Op::RevokeTokens { tokens, answer } => self.revoke_tokens(&tokens, answer),
             // The writer keeps these for itself.
             Op::Tick { .. } => {}

@@ -102,3 +102,7 @@ mod inbox {
 mod tokens {
     crate::tokens_conformance!(super::Embedded::new());
 }
+
+mod denied {
+    crate::deny_conformance!(super::Embedded::new());
+}

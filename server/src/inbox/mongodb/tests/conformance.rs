@@ -57,3 +57,7 @@ mod inbox {
 mod tokens {
     crate::tokens_conformance!(super::Mongo::new());
 }
+
+mod denied {
+    crate::deny_conformance!(super::Mongo::new());
+}

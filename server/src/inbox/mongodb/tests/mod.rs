@@ -1,6 +1,11 @@
 //! Tests of the store as a whole, on the MongoDB that `MONGODB_URI` names.
 
 mod conformance;
+mod failures;
+mod older;
+mod proxy;
+mod queries;
+mod throughput;
 
 use std::sync::Arc;
 
