@@ -43,15 +43,21 @@ pub enum DemoError {
     /// The sessions can't be made.
     #[error(transparent)]
     Store(#[from] InboxError),
+    /// Nothing secret can be made.
+    #[error("the system has no random numbers: {0}")]
+    NoRandomNumbers(io::Error),
 }
 
 impl Demo {
-    /// The demo of this data folder: as it was kept, or new.
+    /// The demo of this data folder: as it was kept, or new. Without a folder it is new each time.
     pub(crate) async fn prepare(
-        folder: &Path,
+        folder: Option<&Path>,
         tokens: &dyn SessionTokens,
         now: Millis,
     ) -> Result<Self, DemoError> {
+        let Some(folder) = folder else {
+            return Self::new(tokens, now).await;
+        };
         let path = folder.join(FILE);
         let failed = |source| DemoError::File {
             file: path.display().to_string(),
@@ -62,8 +68,14 @@ impl Demo {
         {
             return Ok(kept);
         }
+        let made = Self::new(tokens, now).await?;
+        write(&path, &made).map_err(failed)?;
+        Ok(made)
+    }
+
+    async fn new(tokens: &dyn SessionTokens, now: Millis) -> Result<Self, DemoError> {
         let mut made = Self {
-            key: random_key().map_err(failed)?,
+            key: random_key().map_err(DemoError::NoRandomNumbers)?,
             tokens: Vec::new(),
         };
         for account in ACCOUNTS {
@@ -72,7 +84,6 @@ impl Demo {
                 .await?;
             made.tokens.push(issued.token);
         }
-        write(&path, &made).map_err(failed)?;
         Ok(made)
     }
 

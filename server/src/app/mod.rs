@@ -21,6 +21,7 @@ use crate::http::{
     Listener, ListenerOptions, RawConnections, Services, Startup, admin_routes, public_routes,
 };
 use crate::inbox::embedded::OpenError;
+use crate::inbox::mongodb::MongoOpenError;
 use crate::open_files::FileBudget;
 
 /// Plain HTTP connections at a time on the admin listener.
@@ -37,6 +38,15 @@ pub enum StartError {
     /// The store can't be opened.
     #[error("{0}")]
     Store(#[from] OpenError),
+    /// The store in MongoDB can't be opened.
+    #[error(transparent)]
+    MongoDb(#[from] MongoOpenError),
+    /// The files for TLS to Redis can't be used.
+    #[error("TLS to Redis can't be set up: {0}")]
+    Tls(String),
+    /// The keys of JWTs can't be used.
+    #[error("JWTs can't be verified: {0}")]
+    Jwt(String),
     /// An address can't be had.
     #[error(
         "{setting} = {address} can't be had: {source}. Choose another address, or end what uses it."

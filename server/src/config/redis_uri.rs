@@ -2,7 +2,6 @@
 //! without a piece of the text, which may be the password.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use super::Secret;
 use super::parse::is_name;

@@ -128,7 +128,7 @@ impl RedisTokens {
         match token {
             HeldToken::Text(text) => self.keys.of(text),
             // Not of this store.
-            HeldToken::Digest(_) => None,
+            HeldToken::Digest(_) | HeldToken::Proof(_) => None,
         }
     }
 }

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use super::TestDatabase;
 use crate::clock::{Clock, Millis};
 use crate::inbox::CommitObserver;
-use crate::inbox::conformance::Backend;
+use crate::inbox::conformance::{Backend, Recorder};
 use crate::inbox::mongodb::MongoStore;
+use crate::tokens::conformance::TokenBackend;
 
 struct Mongo {
     database: TestDatabase,
@@ -47,6 +48,31 @@ impl Backend for Mongo {
 
     async fn settle(&self, store: &MongoStore) {
         store.settle().await.expect("settled");
+    }
+}
+
+#[async_trait]
+impl TokenBackend for Mongo {
+    type Tokens = MongoStore;
+
+    async fn open_tokens(&self) -> Arc<MongoStore> {
+        self.open(Arc::new(Recorder::default())).await
+    }
+
+    async fn close_tokens(&self, store: Arc<MongoStore>) {
+        store.close().await;
+    }
+
+    fn time(&self) -> Millis {
+        self.clock.now()
+    }
+
+    fn advance_time(&self, by: Millis) {
+        self.clock.advance(by);
+    }
+
+    async fn settle_tokens(&self, store: &MongoStore) {
+        self.settle(store).await;
     }
 }
 
