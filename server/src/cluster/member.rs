@@ -60,6 +60,9 @@ impl Member {
     /// A member under this id, which is new in each life of a node.
     #[must_use]
     pub fn new(id: NodeId, parts: MemberParts) -> Arc<Self> {
+        if let Some(bus) = &parts.bus {
+            bus.listen(vec![Channel::Node(id), Channel::Nodes]);
+        }
         Arc::new(Self {
             parts,
             id,
