@@ -114,8 +114,11 @@ impl Commands {
                 pipeline
             })
             .collect();
-        let mut answers = stream::iter(&pipelines)
-            .map(|pipeline| self.run::<Vec<Value>>(pipeline))
+        let mut answers = stream::iter(pipelines)
+            .map(|pipeline| {
+                let commands = self.clone();
+                async move { commands.run::<Vec<Value>>(&pipeline).await }
+            })
             .buffered(AT_ONCE);
         let mut values = Vec::new();
         while let Some(answer) = answers.next().await {

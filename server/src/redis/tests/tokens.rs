@@ -254,10 +254,10 @@ async fn a_password_that_is_wrong_is_said_clearly_and_never_shown() {
         },
         ..server.endpoint()
     };
-    let (right, wrong) = (with("right-one"), with("wrong-one"));
+    let (right, wrong, none) = (with("right-one"), with("wrong-one"), server.endpoint());
     let tokens_of = |endpoint| tokens(endpoint, "session:", &clock);
     assert_eq!(tokens_of(&right).resolve("t").await, Ok(None));
-    for endpoint in [&wrong, &server.endpoint()] {
+    for endpoint in [&wrong, &none] {
         let error = tokens_of(endpoint).resolve("t").await.expect_err("refused");
         let connector = Connector::new(endpoint.clone()).expect("readable");
         assert!(!format!("{error} {endpoint:?}").contains("wrong-one"));
