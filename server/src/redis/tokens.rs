@@ -18,6 +18,9 @@ use crate::domain::AccountId;
 use crate::inbox::InboxError;
 use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens};
 
+/// How much longer than a token its key stays: Redis counts by a clock of its own, and what is in the value decides.
+const SWEPT_AFTER: Millis = 10_000;
+
 /// The store's clock, by which tokens end.
 pub type StoreClock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
@@ -174,7 +177,7 @@ impl SessionTokens for RedisTokens {
             unavailable("the prefix of session tokens lies within the server's own namespace")
         })?;
         let value = serde_json::json!({ "accountID": account, "expireTime": expires });
-        let left = expires.saturating_sub((self.now)()).max(1);
+        let left = expires.saturating_sub((self.now)()) + SWEPT_AFTER;
         let mut pipeline = Pipeline::new();
         let set = pipeline.cmd("SET").arg(key).arg(value.to_string());
         set.arg("NX").arg("PX").arg(left);
