@@ -9,9 +9,9 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::cluster::ClusterClientBuilder;
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, FromRedisValue,
-    IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError, TlsCertificates, TlsMode,
-    Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, ErrorKind,
+    FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError,
+    TlsCertificates, TlsMode, Value,
 };
 use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
@@ -251,6 +251,9 @@ pub(super) fn unavailable(reason: &str) -> InboxError {
 
 /// What went wrong, by its kind and code only: an error's text may repeat what was sent.
 fn in_words(error: &RedisError) -> String {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "Redis refuses the user name or the password".to_owned();
+    }
     match error.code() {
         Some("WRONGPASS" | "NOAUTH") => "Redis refuses the user name or the password".to_owned(),
         Some("NOPERM") => "Redis does not permit this user what tokens need".to_owned(),

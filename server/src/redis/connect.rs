@@ -74,8 +74,8 @@ impl Connector {
                 nodes,
                 master,
                 login,
-            } => self.from_sentinels(nodes, master, login).await,
-            Kind::Cluster(nodes) => self.from_cluster(nodes).await,
+            } => self.ask_sentinels(nodes, master, login).await,
+            Kind::Cluster(nodes) => self.ask_cluster(nodes).await,
         }
     }
 
@@ -84,7 +84,7 @@ impl Connector {
         matches!(self.endpoint.kind, Kind::Sentinel { .. })
     }
 
-    async fn from_sentinels(
+    async fn ask_sentinels(
         &self,
         nodes: &[Address],
         name: &str,
@@ -123,7 +123,7 @@ impl Connector {
         }
     }
 
-    async fn from_cluster(&self, nodes: &[Address]) -> Result<Masters, LinkError> {
+    async fn ask_cluster(&self, nodes: &[Address]) -> Result<Masters, LinkError> {
         let mut last = LinkError::new("no node of the cluster is configured");
         for node in self.in_turn(nodes) {
             match self.ask_node(node).await {

@@ -14,11 +14,12 @@
 //! With the key prefix `session:` and the namespace `notice:db:`, and nothing else:
 //!
 //! ```text
-//! ACL SETUSER notice on >password resetchannels &notice:db:* ~session:* ~notice:db:* -@all +get +set +mget +pttl +exists +del +unlink +ping +select +publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe +cluster|slots +asking +readonly +client|setinfo
+//! ACL SETUSER notice on >password resetchannels &notice:db:* ~session:* ~notice:db:* -@all +get +set +pttl +exists +del +ping +select +publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe +cluster|slots +asking
 //! ```
 //!
-//! Servers before Redis 7 know no `spublish` and no sub-commands: leave `spublish`, `ssubscribe`, `sunsubscribe` and
-//! `client|setinfo` out, and write `+cluster` for `+cluster|slots`. A Redis Cluster needs version 7.
+//! Outside a cluster the words `spublish`, `ssubscribe`, `sunsubscribe`, `cluster|slots` and `asking`, are not
+//! needed; servers before Redis 7 do not know them all, and a Redis Cluster needs version 7. The user at sentinels needs
+//! `+sentinel|get-master-addr-by-name`.
 
 mod bus;
 mod commands;

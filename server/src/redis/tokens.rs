@@ -166,7 +166,7 @@ impl SessionTokens for RedisTokens {
             unavailable("the prefix of session tokens lies within the server's own namespace")
         })?;
         let value = serde_json::json!({ "accountID": account, "expireTime": expires });
-        let left = expires.saturating_sub((self.now)()).max(1);
+        let left = expires.saturating_sub((self.now)()) + SWEPT_AFTER;
         let mut pipeline = Pipeline::new();
         let set = pipeline.cmd("SET").arg(key).arg(value.to_string());
         set.arg("NX").arg("PX").arg(left);

@@ -5,8 +5,8 @@
 //! - `outbox.rs`: what waits to go out, and receipts.
 //! - `life.rs`: one life of the link; `publisher.rs` and `subscriber.rs` are its halves, one of each to each master.
 //!
-//! A link is up once the node has heard itself through all of it, and counts as broken when it does not hear itself
-//! for 2.5 s, when a message is not confirmed for 1 s, when a connection ends, or when a server says that another one
+//! A link is up once the node has heard itself through all of it, and counts as broken when nothing comes for 2.5 s
+//! (a beat of its own would each second), when a message is not confirmed for 1 s, when a connection ends, or when a server says that another one
 //! is in charge. Then it is made anew as a whole; what is wanted is kept, and asked for again.
 
 mod life;

@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(250);
 const TICKS_A_BEAT: u32 = 4;
 
 /// Answers that say that this server is not the one to speak to: the link has to be made anew.
-const ELSEWHERE: [&[u8]; 8] = [
+const ELSEWHERE: [&[u8]; 7] = [
     b"MOVED",
     b"ASK",
     b"CLUSTERDOWN",
@@ -27,7 +27,6 @@ const ELSEWHERE: [&[u8]; 8] = [
     b"LOADING",
     b"MASTERDOWN",
     b"NOAUTH",
-    b"UNBLOCKED",
 ];
 
 enum Expected {

@@ -1,5 +1,5 @@
 //! The half of a link that hears one server: subscribes in few commands, counts confirmations, hands on all that came
-//! at once, and notices when it no longer hears itself.
+//! at once, and notices when nothing comes any more.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -16,9 +16,12 @@ use crate::redis::wire::{LinkError, Wire};
 /// How many channels are asked for at once: a command of some 20 kB, which Redis carries out in a fraction of a
 /// millisecond.
 const CHUNK: usize = 500;
-/// How long the node may not hear itself: a beat goes out each second, so what cuts the link without a word is noticed
-/// within this time after the last beat that came.
-const DEAF: Duration = Duration::from_millis(2500);
+/// How long nothing may come at all: a beat of the pulse goes out each second, so a link that was cut without a word is
+/// noticed within this time after the last thing that came.
+const SILENCE: Duration = Duration::from_millis(2500);
+/// How long the node may not hear itself while other things come. Under load its beats wait their turn behind messages,
+/// which is no reason to lose those.
+const DEAF: Duration = Duration::from_secs(15);
 /// How often that is looked at.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -43,8 +46,10 @@ pub(super) struct Subscriber<'a> {
     index: usize,
     server: &'a Server,
     listener: &'a dyn BusListener,
-    /// When the pulse was heard last, or this began.
+    /// When anything came last, or this began.
     alive: Instant,
+    /// When the pulse was heard last, or this began.
+    pulse: Instant,
     heard_itself: bool,
 }
 
@@ -64,6 +69,7 @@ impl<'a> Subscriber<'a> {
             server: &life.servers[index],
             listener,
             alive: Instant::now(),
+            pulse: Instant::now(),
             heard_itself: false,
         }
     }
@@ -78,6 +84,7 @@ impl<'a> Subscriber<'a> {
             tokio::select! {
                 read = self.wire.read(&mut frames) => {
                     read?;
+                    self.alive = Instant::now();
                     self.take_in(&mut frames)?;
                 }
                 () = self.server.changed.notified(), if self.bus.up_now() => self.order().await?,
@@ -96,10 +103,16 @@ impl<'a> Subscriber<'a> {
     }
 
     fn check(&self) -> Result<(), LinkError> {
-        if self.server.pulse.is_some() && self.alive.elapsed() > DEAF {
-            return Err(LinkError::new("the node did not hear itself for 2.5 s"));
+        let deaf = if self.heard_itself { DEAF } else { SILENCE };
+        if self.server.pulse.is_none() {
+            Ok(())
+        } else if self.alive.elapsed() > SILENCE {
+            Err(LinkError::new("nothing came for 2.5 s"))
+        } else if self.pulse.elapsed() > deaf {
+            Err(LinkError::new("the node does not hear itself"))
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Sends what is to be sent for changed channels, a chunk of it; then looks again, so that reading has its turn.
@@ -160,7 +173,7 @@ impl<'a> Subscriber<'a> {
 
     fn message(&mut self, name: &[u8], payload: Bytes, came: &mut Came) {
         if self.is_pulse(name) {
-            self.alive = Instant::now();
+            self.pulse = Instant::now();
             if !std::mem::replace(&mut self.heard_itself, true) && self.life.first_heard() {
                 self.bus.came_up(self.listener);
             }
