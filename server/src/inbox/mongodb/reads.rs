@@ -45,14 +45,30 @@ impl Core {
     }
 
     async fn unread_alone(self: &Arc<Self>, look: &Look) -> Result<UnreadPage, InboxError> {
+        let mut most = look.limit.saturating_add(1);
+        loop {
+            let (rows, found) = self.unread_rows(look, most).await?;
+            // What is no notice (see `read_notice`) must not hide what lies behind it.
+            if rows.len() > look.limit || found < most {
+                return Ok(self.page(rows, look));
+            }
+            most = most.saturating_mul(4);
+        }
+    }
+
+    /// The oldest unread documents, and how many they are with those that are no notices.
+    async fn unread_rows(&self, look: &Look, most: usize) -> Result<(Vec<Row>, usize), InboxError> {
         let filter = queries::unread_without(&look.account, &look.skip, &self.limits, self.now());
         let query = Query::new(filter)
             .sorted(queries::oldest_first())
-            .at_most(look.limit.saturating_add(1));
-        let mut rows = Vec::new();
-        let each = |document: &RawDocument| rows.extend(read_notice(document));
+            .at_most(most);
+        let (mut rows, mut found) = (Vec::new(), 0);
+        let each = |document: &RawDocument| {
+            found += 1;
+            rows.extend(read_notice(document));
+        };
         self.find(&self.link.notices, &query, each).await?;
-        Ok(self.page(rows, look))
+        Ok((rows, found))
     }
 
     /// None when there is too much for one query.
@@ -89,7 +105,9 @@ impl Core {
     /// Cuts a page out of unread notices. What a newer one of its scope takes the place of is left out, and healed.
     fn page(self: &Arc<Self>, mut rows: Vec<Row>, look: &Look) -> UnreadPage {
         rows.sort_by_key(|row| (row.notice.created, row.notice.id));
+        let next = rows.get(look.limit).map(|row| row.notice.id);
         let left_over = left_over(&rows);
+        rows.truncate(look.limit);
         if !left_over.is_empty() {
             let core = Arc::clone(self);
             rows.retain(|row| !is_older_in(&left_over, row));
@@ -99,8 +117,6 @@ impl Core {
                 .collect();
             tokio::spawn(async move { core.heal(&scopes).await });
         }
-        let next = rows.get(look.limit).map(|row| row.notice.id);
-        rows.truncate(look.limit);
         let unread = |row: Row| Unread {
             pushed_before: row.pushed.is_some() || self.pushed.get(row.notice.id).is_some(),
             notice: Arc::new(row.notice),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::proxy::Proxy;
@@ -66,24 +67,28 @@ async fn what_was_answered_is_never_lost_while_mongodb_goes_away_and_comes_back(
     let (database, told) = (TestDatabase::new(), Arc::new(Recorder::default()));
     let proxy = Proxy::to(target()).await;
     let store = behind(&proxy, &database, &told).await;
+    let done = Arc::new(AtomicBool::new(false));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..8_usize {
-        let store = Arc::clone(&store);
+        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
         callers.spawn(async move {
             let mut answered = HashMap::new();
-            for n in 0..40 {
+            for n in (0..1000).take_while(|_| !done.load(Ordering::Relaxed)) {
                 let key = caller * 1000 + n;
                 answered.insert(key, insist(&store, keyed("u1", key)).await);
             }
             answered
         });
     }
-    for pause in [100, 300, 700] {
+    // A short cut is ridden out; one that is longer than the driver looks for a server is a failure.
+    for pause in [100, 500, 3000] {
         tokio::time::sleep(Duration::from_millis(150)).await;
         proxy.cut();
         tokio::time::sleep(Duration::from_millis(pause)).await;
         proxy.mend();
     }
+    told.wait_until(came_back).await;
+    done.store(true, Ordering::Relaxed);
     let mut answered = HashMap::new();
     for of_caller in callers.join_all().await {
         answered.extend(of_caller);
@@ -104,7 +109,6 @@ async fn what_was_answered_is_never_lost_while_mongodb_goes_away_and_comes_back(
         .collect();
     assert_eq!(page.items.len(), answered.len(), "each is stored once");
     assert_eq!(stored, answered, "by the id that was answered");
-    told.wait_until(came_back).await;
     store.close().await;
 }
 
