@@ -15,8 +15,8 @@ use crate::clock::Millis;
 use crate::domain::{AccountId, Fingerprint, Notice, NoticeId, NoticeState};
 use crate::inbox::{HistoryEntry, HistoryQuery, InboxError, Unread, UnreadPage};
 
-/// Notices that one query for several inboxes may bring. When there are more, each inbox gets a query of its own.
-const TOGETHER: usize = 256;
+/// Notices that one query for several inboxes may bring. When there are more, fewer inboxes are asked for together.
+const TOGETHER: usize = 512;
 
 /// One look into an inbox.
 #[derive(Debug, Clone)]
@@ -27,19 +27,25 @@ pub(super) struct Look {
 }
 
 impl Core {
-    /// Answers looks into inboxes: one by its own query, several by one together if that brings not too much.
+    /// Answers looks into inboxes: one by its own query, several by one together. What would bring too much is halved.
     pub(super) async fn unread_of(
         self: Arc<Self>,
         looks: Vec<Look>,
     ) -> Result<Vec<UnreadPage>, InboxError> {
-        if looks.len() > 1
-            && let Some(pages) = self.unread_together(&looks).await?
-        {
-            return Ok(pages);
-        }
         let mut pages = Vec::with_capacity(looks.len());
-        for look in &looks {
-            pages.push(self.unread_alone(look).await?);
+        let mut parts = vec![looks.as_slice()];
+        while let Some(part) = parts.pop() {
+            match part {
+                [] => {}
+                [look] => pages.push(self.unread_alone(look).await?),
+                several => match self.unread_together(several).await? {
+                    Some(found) => pages.extend(found),
+                    None => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+            }
         }
         Ok(pages)
     }

@@ -239,3 +239,54 @@ async fn an_index_of_other_options_is_named() {
         "{refused}"
     );
 }
+
+/// Notices are dated by MongoDB's clock, whatever this machine's says.
+#[tokio::test]
+async fn the_store_goes_by_the_clock_of_mongodb() {
+    let database = TestDatabase::new();
+    let store = MongoStore::open(database.options(), Arc::new(Recorder::default())).await;
+    let store = store.expect("opened");
+    for _ in 0..3 {
+        let (before, sample, after) = (store.now(), store.core().link.time().await, store.now());
+        let said = sample.expect("answered").said;
+        assert!(
+            before <= said + 100 && said <= after + 100,
+            "{before} {said} {after}"
+        );
+    }
+    store.close().await;
+    assert!(
+        store.stage(vec![keyed("u1", 1)]).await.remove(0).is_err(),
+        "it is closed"
+    );
+}
+
+/// Many inboxes are looked into at once, with more notices in them than one query brings.
+#[tokio::test]
+async fn many_looks_at_once_each_get_their_own_page() {
+    let (database, told) = (TestDatabase::new(), Arc::new(Recorder::default()));
+    let proxy = Proxy::to(target()).await;
+    let store = behind(&proxy, &database, &told).await;
+    let who = |n: usize| format!("u{}", n % 100);
+    for part in 0..2 {
+        let drafts = (0..600).map(|n| draft(&who(n), &format!("{part} {n}")));
+        let answers = store.stage(drafts.collect()).await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    let mut looks = tokio::task::JoinSet::new();
+    for n in 0..400_usize {
+        let (store, who) = (Arc::clone(&store), format!("u{}", n % 200));
+        looks.spawn(async move { (n % 200, store.unread(&account(&who), &[], 5).await) });
+    }
+    for (n, page) in looks.join_all().await {
+        let page = page.expect("read");
+        let expected = if n < 100 { (5, true) } else { (0, false) };
+        assert_eq!((page.items.len(), page.next.is_some()), expected);
+        assert!(
+            page.items
+                .iter()
+                .all(|unread| unread.notice.receiver.as_str() == who(n))
+        );
+    }
+    store.close().await;
+}
