@@ -574,6 +574,33 @@ pub async fn a_full_inbox_refuses_and_drops_nothing<B: Backend>(backend: &B) {
     assert_eq!(suite.unread("u1").await.len(), 8);
 }
 
+/// Racing calls fill an inbox up to its limit, and not beyond.
+pub async fn racing_calls_fill_an_inbox_exactly<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let store = Arc::clone(&suite.store);
+        let one = draft(["u1", "u2"][n % 2], &n.to_string());
+        calls.spawn(async move { store.stage(vec![one]).await.remove(0) });
+    }
+    let answers = calls.join_all().await;
+    let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(taken as u64, 2 * UNREAD_LIMIT);
+    assert_eq!(suite.unread("u1").await.len() as u64, UNREAD_LIMIT);
+    assert_eq!(suite.unread("u2").await.len() as u64, UNREAD_LIMIT);
+}
+
+/// What replaces one that is unread needs no room of its own, and leaves the rest of it to the others.
+pub async fn a_replacing_notice_leaves_the_last_place_to_another<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let mut drafts = vec![collapsing("u1", "old", "c")];
+    drafts.extend((2..UNREAD_LIMIT).map(|n| draft("u1", &n.to_string())));
+    suite.stage_all(drafts).await;
+    let two = vec![collapsing("u1", "new", "c"), draft("u1", "last")];
+    suite.stage_all(two).await;
+    assert_eq!(suite.unread("u1").await.len() as u64, UNREAD_LIMIT);
+}
+
 /// A full inbox takes what replaces one of its own.
 pub async fn a_replaced_notice_frees_its_place<B: Backend>(backend: &B) {
     let suite = Suite::begin(backend).await;
@@ -1229,6 +1256,8 @@ macro_rules! inbox_conformance {
             a_read_notice_and_other_scopes_are_not_replaced
             of_racing_notices_of_one_key_the_highest_id_stays
             a_full_inbox_refuses_and_drops_nothing
+            racing_calls_fill_an_inbox_exactly
+            a_replacing_notice_leaves_the_last_place_to_another
             a_replaced_notice_frees_its_place
             an_ephemeral_notice_is_told_and_never_stored
             an_expired_notice_leaves_the_inbox_and_is_told

@@ -135,7 +135,8 @@ impl Core {
         if scopes.is_empty() {
             return found;
         }
-        let filter = queries::collapsing(&scopes, &receivers, &self.limits, self.now());
+        let filter =
+            queries::collapsing(&scopes, &receivers, self.sharded, &self.limits, self.now());
         let query = Query::new(filter).only([field::COLLAPSE]);
         let each = |document: &mongodb::bson::RawDocument| {
             found.extend(read_print(document, field::COLLAPSE));

@@ -292,7 +292,7 @@ fn read_data(document: &RawDocument) -> Option<Box<RawValue>> {
     match document.get("data").ok()?? {
         RawBsonRef::String(text) => RawValue::from_string(text.to_owned()).ok(),
         other => {
-            let value = RawBson::try_from(other).ok()?;
+            let value = RawBson::from(other);
             serde_json::value::to_raw_value(&Bson::try_from(value).ok()?).ok()
         }
     }

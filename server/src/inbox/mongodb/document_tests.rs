@@ -94,7 +94,7 @@ fn a_document_of_the_older_service_is_a_notice() {
     let row = read_notice(&bare).expect("a notice");
     assert_eq!(
         row.notice.created,
-        u64::from(id.timestamp().timestamp_millis().unsigned_abs())
+        id.timestamp().timestamp_millis().unsigned_abs()
     );
     assert!(!row.read && row.notice.sender.is_none());
 }

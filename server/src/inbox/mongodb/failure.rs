@@ -26,6 +26,9 @@ impl From<Error> for Failure {
 /// Answers of a server that is no longer, or not yet, the one that takes writes.
 const MOVED: [i32; 10] = [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435];
 
+/// Answers to who may not do what it asks for: nothing else will go better.
+const REFUSED: [i32; 2] = [13, 18];
+
 impl Failure {
     /// Whether the connection, or the server behind it, went away under the operation: another try may find the next
     /// one.
@@ -46,11 +49,25 @@ impl Failure {
             return false;
         };
         match error.kind.as_ref() {
-            ErrorKind::Command(command) => !MOVED.contains(&command.code),
+            ErrorKind::Command(command) => {
+                !MOVED.contains(&command.code) && !REFUSED.contains(&command.code)
+            }
             ErrorKind::Write(WriteFailure::WriteError(_))
             | ErrorKind::InvalidArgument { .. }
             | ErrorKind::BsonDeserialization(_)
             | ErrorKind::BsonSerialization(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether MongoDB does not let us.
+    pub(super) fn refused(&self) -> bool {
+        let Self::Driver(error) = self else {
+            return false;
+        };
+        match error.kind.as_ref() {
+            ErrorKind::Authentication { .. } => true,
+            ErrorKind::Command(command) => REFUSED.contains(&command.code),
             _ => false,
         }
     }

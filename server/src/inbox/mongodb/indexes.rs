@@ -17,10 +17,9 @@ const DUPLICATE: i32 = 11000;
 /// The indexes of the notices. On a cluster of shards a unique index must begin with the shard key, `receiverId`.
 fn of_notices(sharded: bool) -> Vec<IndexModel> {
     let unread = doc! { field::READ: false };
-    let idempotency = if sharded {
-        doc! { field::RECEIVER: 1, field::IDEMPOTENCY: 1 }
-    } else {
-        doc! { field::IDEMPOTENCY: 1 }
+    let by = |name: &str| match sharded {
+        true => doc! { field::RECEIVER: 1, name: 1 },
+        false => doc! { name: 1 },
     };
     vec![
         // An inbox in its order. Read notices are not in it, so it stays small.
@@ -38,13 +37,13 @@ fn of_notices(sharded: bool) -> Vec<IndexModel> {
         ),
         index(
             "notice_idempotency",
-            idempotency,
+            by(field::IDEMPOTENCY),
             Some(doc! { field::IDEMPOTENCY: { "$exists": true } }),
             true,
         ),
         index(
             "notice_collapse",
-            doc! { field::RECEIVER: 1, field::COLLAPSE: 1 },
+            by(field::COLLAPSE),
             Some(doc! { field::COLLAPSE: { "$exists": true } }),
             false,
         ),

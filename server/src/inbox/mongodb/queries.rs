@@ -157,15 +157,19 @@ pub(super) fn earlier_calls(
     filter
 }
 
-/// The unread notices of collapse scopes.
+/// The unread notices of collapse scopes. A scope has its receiver in it; only a cluster of shards is told which.
 pub(super) fn collapsing(
     scopes: &[Fingerprint],
     receivers: &[&AccountId],
+    sharded: bool,
     limits: &Limits,
     now: Millis,
 ) -> Document {
     let scopes: Vec<_> = scopes.iter().map(|scope| binary(scope)).collect();
     let mut filter = unread(receivers.iter().copied(), limits, now);
+    if !sharded {
+        filter.remove(field::RECEIVER);
+    }
     filter.insert(field::COLLAPSE, doc! { "$in": scopes });
     filter
 }

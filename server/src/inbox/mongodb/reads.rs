@@ -15,8 +15,8 @@ use crate::clock::Millis;
 use crate::domain::{AccountId, Fingerprint, Notice, NoticeId, NoticeState};
 use crate::inbox::{HistoryEntry, HistoryQuery, InboxError, Unread, UnreadPage};
 
-/// Notices that one query for several inboxes may bring. When there are more, each inbox gets a query of its own.
-const TOGETHER: usize = 256;
+/// Notices that one query for several inboxes may bring. When there are more, fewer inboxes are asked for together.
+const TOGETHER: usize = 512;
 
 /// One look into an inbox.
 #[derive(Debug, Clone)]
@@ -27,32 +27,54 @@ pub(super) struct Look {
 }
 
 impl Core {
-    /// Answers looks into inboxes: one by its own query, several by one together if that brings not too much.
+    /// Answers looks into inboxes: one by its own query, several by one together. What would bring too much is halved.
     pub(super) async fn unread_of(
         self: Arc<Self>,
         looks: Vec<Look>,
     ) -> Result<Vec<UnreadPage>, InboxError> {
-        if looks.len() > 1
-            && let Some(pages) = self.unread_together(&looks).await?
-        {
-            return Ok(pages);
-        }
         let mut pages = Vec::with_capacity(looks.len());
-        for look in &looks {
-            pages.push(self.unread_alone(look).await?);
+        let mut parts = vec![looks.as_slice()];
+        while let Some(part) = parts.pop() {
+            match part {
+                [] => {}
+                [look] => pages.push(self.unread_alone(look).await?),
+                several => match self.unread_together(several).await? {
+                    Some(found) => pages.extend(found),
+                    None => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+            }
         }
         Ok(pages)
     }
 
     async fn unread_alone(self: &Arc<Self>, look: &Look) -> Result<UnreadPage, InboxError> {
+        let mut most = look.limit.saturating_add(1);
+        loop {
+            let (rows, found) = self.unread_rows(look, most).await?;
+            // What is no notice (see `read_notice`) must not hide what lies behind it.
+            if rows.len() > look.limit || found < most {
+                return Ok(self.page(rows, look));
+            }
+            most = most.saturating_mul(4);
+        }
+    }
+
+    /// The oldest unread documents, and how many they are with those that are no notices.
+    async fn unread_rows(&self, look: &Look, most: usize) -> Result<(Vec<Row>, usize), InboxError> {
         let filter = queries::unread_without(&look.account, &look.skip, &self.limits, self.now());
         let query = Query::new(filter)
             .sorted(queries::oldest_first())
-            .at_most(look.limit.saturating_add(1));
-        let mut rows = Vec::new();
-        let each = |document: &RawDocument| rows.extend(read_notice(document));
+            .at_most(most);
+        let (mut rows, mut found) = (Vec::new(), 0);
+        let each = |document: &RawDocument| {
+            found += 1;
+            rows.extend(read_notice(document));
+        };
         self.find(&self.link.notices, &query, each).await?;
-        Ok(self.page(rows, look))
+        Ok((rows, found))
     }
 
     /// None when there is too much for one query.
@@ -89,7 +111,9 @@ impl Core {
     /// Cuts a page out of unread notices. What a newer one of its scope takes the place of is left out, and healed.
     fn page(self: &Arc<Self>, mut rows: Vec<Row>, look: &Look) -> UnreadPage {
         rows.sort_by_key(|row| (row.notice.created, row.notice.id));
+        let next = rows.get(look.limit).map(|row| row.notice.id);
         let left_over = left_over(&rows);
+        rows.truncate(look.limit);
         if !left_over.is_empty() {
             let core = Arc::clone(self);
             rows.retain(|row| !is_older_in(&left_over, row));
@@ -99,8 +123,6 @@ impl Core {
                 .collect();
             tokio::spawn(async move { core.heal(&scopes).await });
         }
-        let next = rows.get(look.limit).map(|row| row.notice.id);
-        rows.truncate(look.limit);
         let unread = |row: Row| Unread {
             pushed_before: row.pushed.is_some() || self.pushed.get(row.notice.id).is_some(),
             notice: Arc::new(row.notice),

@@ -37,7 +37,14 @@ impl Core {
     async fn recall_one(&self, id: NoticeId) -> Result<Found, InboxError> {
         let marker = new_marker();
         let pushed = self.pushed.get(id);
-        let (filter, update) = queries::recall(id, pushed, &marker, &self.limits, self.now());
+        let (mut filter, update) = queries::recall(id, pushed, &marker, &self.limits, self.now());
+        if self.sharded {
+            // Older versions change and answer one document only where they know the shard.
+            let Some(account) = self.receiver_of(id).await? else {
+                return Ok(Found::Nothing);
+            };
+            filter.insert(field::RECEIVER, account.as_str());
+        }
         let recall = || async {
             let recall = self
                 .link
@@ -57,6 +64,16 @@ impl Core {
             self.counts.lock().left(&account, 1);
         }
         Ok(Found::Recalled(account))
+    }
+
+    async fn receiver_of(&self, id: NoticeId) -> Result<Option<AccountId>, InboxError> {
+        let query = Query::new(queries::by_id(&[id]))
+            .only([field::RECEIVER])
+            .at_most(1);
+        let mut account = None;
+        let each = |document: &RawDocument| account = read_receiver(document);
+        self.find(&self.link.notices, &query, each).await?;
+        Ok(account)
     }
 
     /// Whether it had been recalled; by this call, when its first try broke behind the change.

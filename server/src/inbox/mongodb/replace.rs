@@ -113,7 +113,7 @@ impl Core {
     async fn unread_in(&self, scopes: &Scopes) -> Result<Replaced, InboxError> {
         let keys: Vec<_> = scopes.keys().copied().collect();
         let receivers: Vec<_> = scopes.values().collect();
-        let filter = queries::collapsing(&keys, &receivers, &self.limits, self.now());
+        let filter = queries::collapsing(&keys, &receivers, self.sharded, &self.limits, self.now());
         let query = Query::new(filter).only([field::ID, field::RECEIVER, field::COLLAPSE]);
         let mut found = Replaced::default();
         let each = |document: &RawDocument| {

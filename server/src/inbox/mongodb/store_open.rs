@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use mongodb::bson::{RawDocument, doc};
-use mongodb::error::ErrorKind;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -113,18 +112,8 @@ async fn newest(link: &Link, now: Millis) -> Result<u64, Failure> {
 
 /// Why the store can't be opened, of a failure to reach or use MongoDB.
 pub(super) fn open_failure(failure: &Failure, database: &str) -> MongoOpenError {
-    /// Unauthorized, AuthenticationFailed.
-    const REFUSED: [i32; 2] = [13, 18];
     let why = failure.reason();
-    let refused = match failure {
-        Failure::Driver(error) => match error.kind.as_ref() {
-            ErrorKind::Authentication { .. } => true,
-            ErrorKind::Command(command) => REFUSED.contains(&command.code),
-            _ => false,
-        },
-        _ => false,
-    };
-    if refused {
+    if failure.refused() {
         let database = database.to_owned();
         return MongoOpenError::Refused { why, database };
     }

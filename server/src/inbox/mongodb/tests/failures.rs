@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::proxy::Proxy;
@@ -66,24 +67,28 @@ async fn what_was_answered_is_never_lost_while_mongodb_goes_away_and_comes_back(
     let (database, told) = (TestDatabase::new(), Arc::new(Recorder::default()));
     let proxy = Proxy::to(target()).await;
     let store = behind(&proxy, &database, &told).await;
+    let done = Arc::new(AtomicBool::new(false));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..8_usize {
-        let store = Arc::clone(&store);
+        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
         callers.spawn(async move {
             let mut answered = HashMap::new();
-            for n in 0..40 {
+            for n in (0..1000).take_while(|_| !done.load(Ordering::Relaxed)) {
                 let key = caller * 1000 + n;
                 answered.insert(key, insist(&store, keyed("u1", key)).await);
             }
             answered
         });
     }
-    for pause in [100, 300, 700] {
+    // A short cut is ridden out; one that is longer than the driver looks for a server is a failure.
+    for pause in [100, 500, 3000] {
         tokio::time::sleep(Duration::from_millis(150)).await;
         proxy.cut();
         tokio::time::sleep(Duration::from_millis(pause)).await;
         proxy.mend();
     }
+    told.wait_until(came_back).await;
+    done.store(true, Ordering::Relaxed);
     let mut answered = HashMap::new();
     for of_caller in callers.join_all().await {
         answered.extend(of_caller);
@@ -104,7 +109,6 @@ async fn what_was_answered_is_never_lost_while_mongodb_goes_away_and_comes_back(
         .collect();
     assert_eq!(page.items.len(), answered.len(), "each is stored once");
     assert_eq!(stored, answered, "by the id that was answered");
-    told.wait_until(came_back).await;
     store.close().await;
 }
 
@@ -234,4 +238,55 @@ async fn an_index_of_other_options_is_named() {
         refused.contains("\"notice_end\"") && refused.contains("drop that one"),
         "{refused}"
     );
+}
+
+/// Notices are dated by MongoDB's clock, whatever this machine's says.
+#[tokio::test]
+async fn the_store_goes_by_the_clock_of_mongodb() {
+    let database = TestDatabase::new();
+    let store = MongoStore::open(database.options(), Arc::new(Recorder::default())).await;
+    let store = store.expect("opened");
+    for _ in 0..3 {
+        let (before, sample, after) = (store.now(), store.core().link.time().await, store.now());
+        let said = sample.expect("answered").said;
+        assert!(
+            before <= said + 100 && said <= after + 100,
+            "{before} {said} {after}"
+        );
+    }
+    store.close().await;
+    assert!(
+        store.stage(vec![keyed("u1", 1)]).await.remove(0).is_err(),
+        "it is closed"
+    );
+}
+
+/// Many inboxes are looked into at once, with more notices in them than one query brings.
+#[tokio::test]
+async fn many_looks_at_once_each_get_their_own_page() {
+    let (database, told) = (TestDatabase::new(), Arc::new(Recorder::default()));
+    let proxy = Proxy::to(target()).await;
+    let store = behind(&proxy, &database, &told).await;
+    let who = |n: usize| format!("u{}", n % 100);
+    for part in 0..2 {
+        let drafts = (0..600).map(|n| draft(&who(n), &format!("{part} {n}")));
+        let answers = store.stage(drafts.collect()).await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    let mut looks = tokio::task::JoinSet::new();
+    for n in 0..400_usize {
+        let (store, who) = (Arc::clone(&store), format!("u{}", n % 200));
+        looks.spawn(async move { (n % 200, store.unread(&account(&who), &[], 5).await) });
+    }
+    for (n, page) in looks.join_all().await {
+        let page = page.expect("read");
+        let expected = if n < 100 { (5, true) } else { (0, false) };
+        assert_eq!((page.items.len(), page.next.is_some()), expected);
+        assert!(
+            page.items
+                .iter()
+                .all(|unread| unread.notice.receiver.as_str() == who(n))
+        );
+    }
+    store.close().await;
 }

@@ -235,3 +235,35 @@ async fn a_reader_heals_two_unread_notices_of_one_collapse_key() {
     }
     older.store.close().await;
 }
+
+/// Nobody can be handed what has no id that a client could acknowledge.
+#[tokio::test]
+async fn documents_that_are_no_notices_hide_none() {
+    let older = Older::new().await;
+    let notices = older
+        .store
+        .core()
+        .link
+        .database
+        .collection::<Document>("notice");
+    let created = i64::try_from(older.clock.now() - 1000).expect("a time");
+    let created = DateTime::from_millis(created);
+    let odd = |n: i32| doc! { "_id": n, "receiverId": "u1", "createdTime": created, "read": false };
+    notices.insert_many((0..5).map(odd)).await.expect("stored");
+    let answers = older
+        .store
+        .stage(vec![draft("u1", "a"), draft("u1", "b")])
+        .await;
+    let ids: Vec<_> = answers
+        .into_iter()
+        .map(|answer| answer.expect("staged").id)
+        .collect();
+    let page = older
+        .store
+        .unread(&account("u1"), &[], 1)
+        .await
+        .expect("read");
+    assert_eq!(page.items.len(), 1);
+    assert_eq!((page.items[0].notice.id, page.next), (ids[0], Some(ids[1])));
+    older.store.close().await;
+}

@@ -164,7 +164,7 @@ async fn every_query_uses_its_index() {
             "notice_idempotency",
         ),
         (
-            queries::collapsing(&[print], &[&one, &other], limits, now),
+            queries::collapsing(&[print], &[&one, &other], false, limits, now),
             None,
             "notice_collapse",
         ),
