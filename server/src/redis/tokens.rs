@@ -18,6 +18,9 @@ use crate::domain::AccountId;
 use crate::inbox::InboxError;
 use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens};
 
+/// How much longer than a token its key stays: Redis counts by a clock of its own, and what is in the value decides.
+const SWEPT_AFTER: Millis = 10_000;
+
 /// Which keys tokens have.
 #[derive(Debug, Clone)]
 pub struct TokenKeys {
