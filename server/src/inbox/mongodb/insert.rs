@@ -155,11 +155,16 @@ impl Core {
                 }
             }
         }
-        self.settle_taken(group, &taken).await
+        self.settle_taken(group, &taken, broke).await
     }
 
     /// Items whose id or key is taken.
-    async fn settle_taken(&self, group: &mut Group, taken: &[usize]) -> Result<(), InboxError> {
+    async fn settle_taken(
+        &self,
+        group: &mut Group,
+        taken: &[usize],
+        broke: bool,
+    ) -> Result<(), InboxError> {
         if taken.is_empty() {
             return Ok(());
         }
@@ -178,6 +183,8 @@ impl Core {
                     group.first_calls.insert(key, first.call);
                 }
                 Some((key, first)) => self.free_key(key, first).await?,
+                // Perhaps stored by the try that broke, and not safe yet: it must keep its id to be known again.
+                None if broke => {}
                 // The id is taken, or the key by what is not safe yet: a fresh id serves both.
                 None => self.renew(item),
             }
