@@ -1,0 +1,69 @@
+//! A retried staging call is one notice, whichever node each attempt reached.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::Cluster;
+
+#[tokio::test]
+async fn the_same_key_on_one_node_after_the_other_is_one_notice() {
+    let cluster = Cluster::new();
+    let [a, b, c] = cluster.three().await;
+    let mut client = c.connect("u2").await;
+    let body = json!({"receiverId": "u2", "message": "accepted", "idempotencyKey": "ride-7"});
+    let id = a.stage_body(&body).await;
+    for node in [&b, &c, &a] {
+        let again = node.try_stage(&body).await.expect(200).json();
+        assert_eq!(again, json!({"id": id, "duplicate": true}));
+    }
+    let other = json!({"receiverId": "u2", "message": "refused", "idempotencyKey": "ride-7"});
+    let answer = b.try_stage(&other).await;
+    answer.expect_problem(409, "IDEMPOTENCY_CONFLICT");
+    let marker = b.stage("u2", "marker").await;
+    assert_eq!(client.notice().await.id, id);
+    assert_eq!(client.notice().await.id, marker);
+}
+
+#[tokio::test]
+async fn the_same_key_on_every_node_at_once_is_one_notice() {
+    const KEYS: usize = 20;
+    let cluster = Cluster::new();
+    let nodes = cluster.three().await;
+    let mut client = nodes[1].connect("u2").await;
+    let mut ids = BTreeSet::new();
+    for number in 0..KEYS {
+        let key = format!("ride-{number}");
+        let body = json!({"receiverId": "u2", "message": key, "idempotencyKey": key});
+        let answers = join_all(nodes.iter().map(|node| node.try_stage(&body))).await;
+        let fresh = answers.iter().filter(|answer| answer.status == 201).count();
+        let of_key: BTreeSet<_> = answers
+            .iter()
+            .map(|answer| answer.json()["id"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!((fresh, of_key.len()), (1, 1), "{answers:?}");
+        ids.extend(of_key);
+    }
+    assert_eq!(ids.len(), KEYS);
+    let received = client.notices(KEYS).await;
+    let received: BTreeSet<_> = received.into_iter().map(|notice| notice.id).collect();
+    assert_eq!(received, ids);
+    let marker = nodes[0].stage("u2", "marker").await;
+    assert_eq!(client.notice().await.id, marker);
+}
+
+#[tokio::test]
+async fn clients_that_repeat_a_send_at_another_node_send_once() {
+    let cluster = Cluster::new();
+    let [a, b] = cluster.two().await;
+    let mut receiver = b.connect("u2").await;
+    let token = a.token("u1").await;
+    let body = json!({"receiverId": "u2", "message": "hello", "idempotencyKey": "k"});
+    let first = a.client_post(&token, "/send", &body).await.expect(201);
+    let again = b.client_post(&token, "/send", &body).await.expect(200);
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    let marker = a.stage("u2", "marker").await;
+    assert_eq!(receiver.notice().await.id, first.json()["id"]);
+    assert_eq!(receiver.notice().await.id, marker);
+}
