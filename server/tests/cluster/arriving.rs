@@ -10,7 +10,10 @@ async fn a_notice_staged_on_any_node_reaches_its_receiver_on_any_node() {
     let nodes = cluster.three().await;
     let mut clients = Vec::new();
     for (place, node) in nodes.iter().enumerate() {
-        clients.push((format!("v1-{place}"), node.connect(&format!("v1-{place}")).await));
+        clients.push((
+            format!("v1-{place}"),
+            node.connect(&format!("v1-{place}")).await,
+        ));
         let legacy = format!("legacy-{place}");
         clients.push((legacy.clone(), node.connect_legacy(&legacy).await));
     }

@@ -134,12 +134,16 @@ async fn what_the_old_service_left_comes_in_order_of_its_time_when_its_account_c
         let document = old_document("u2", message, ago);
         notices.insert_one(document).await.unwrap();
     }
-    let read = doc! {"receiverId": "u2", "message": "read", "createdTime": DateTime::now(), "read": true};
+    let read =
+        doc! {"receiverId": "u2", "message": "read", "createdTime": DateTime::now(), "read": true};
     notices.insert_one(read).await.unwrap();
     a.stage("u2", "fourth").await;
     let mut client = b.connect("u2").await;
     let received = client.notices(4).await;
-    let messages: Vec<_> = received.iter().map(|notice| notice.message.as_str()).collect();
+    let messages: Vec<_> = received
+        .iter()
+        .map(|notice| notice.message.as_str())
+        .collect();
     assert_eq!(messages, ["first", "second", "third", "fourth"]);
     let ids: Vec<_> = received.iter().map(|notice| notice.id.as_str()).collect();
     client.ack(&ids).await;

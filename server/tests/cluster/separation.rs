@@ -13,7 +13,13 @@ async fn never_hear_each_other(one: Cluster, other: Cluster) {
     let (here, there) = tokio::join!(one.node("node-a"), other.node("node-a"));
     let mut hears = connected(&here, "u2").await;
     let mut deaf = connected(&there, "u2").await;
-    assert_eq!(here.account("u2").await["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        here.account("u2").await["sessions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let token = there.token("u2").await;
     let answer = Handshake::v1(&token).refused(here.public).await;
     answer.expect_problem(401, "UNAUTHENTICATED");
@@ -22,7 +28,9 @@ async fn never_hear_each_other(one: Cluster, other: Cluster) {
     assert_eq!(hears.notice().await.id, id);
     here.recall(&id).await.expect(204);
     hears.expect("recall").await;
-    here.service_delete("/accounts/u2/sessions").await.expect(204);
+    here.service_delete("/accounts/u2/sessions")
+        .await
+        .expect(204);
     assert_eq!(hears.closed().await, Some(4403));
 
     let marker = there.stage("u2", "marker").await;

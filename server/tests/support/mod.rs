@@ -34,7 +34,7 @@ mod wire;
 pub use api::{Api, KEY};
 pub use folder::Folder;
 pub use http::{Connection, Request, Response};
-pub use ledger::{Ledger, SessionLog};
+pub use ledger::{Faults, Late, Ledger, SessionLog};
 pub use metrics::Scrape;
 pub use nodes::Cluster;
 pub use notice::Notice;
