@@ -16,15 +16,15 @@ mod ours;
 use load::LOAD;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_nodes_lose_nothing_where_the_old_algorithm_loses() {
+async fn three_nodes_lose_nothing_in_the_race_of_the_old_algorithm() {
     let ours = ours::run().await;
-    println!("ours: {ours}");
+    println!("three nodes: {ours}");
+    assert_eq!((ours.accepted, ours.lost()), (LOAD.notices(), 0), "{ours}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_old_algorithm_loses_some_so_the_race_is_real() {
     let old = old::run().await;
     println!("the old algorithm: {old}");
-    assert_eq!(ours.lost(), 0, "{ours}");
-    assert_eq!(ours.accepted, LOAD.notices());
-    assert!(
-        old.lost() > 0,
-        "the copy lost nothing, so this test shows nothing: {old}"
-    );
+    assert!(old.lost() > 0, "{old}");
 }

@@ -37,12 +37,9 @@ impl Load {
     }
 
     /// Lets every stager stage its share at its pace; `stage` gets each notice's number. How long it took.
-    pub(crate) async fn run<S: Future<Output = ()>>(
-        &self,
-        stager: impl Fn(u32) -> Stager<S>,
-    ) -> Duration
+    pub(crate) async fn run<S>(&self, stager: impl Fn(u32) -> Stager<S>) -> Duration
     where
-        S: Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
     {
         let begun = Instant::now();
         let share = self.notices() / self.stagers as usize;

@@ -47,8 +47,9 @@ pub(crate) async fn run() -> Outcome {
 
 async fn connect(nodes: &[Program; 3], pushed: &Pushed) -> Vec<JoinHandle<()>> {
     let connecting = (0..LOAD.accounts).map(async |number| {
-        let socket = nodes[number % nodes.len()].connect(&LOAD.account(number));
-        tokio::spawn(listen(socket.await, Arc::clone(pushed)))
+        let account = LOAD.account(number);
+        let socket = nodes[number % nodes.len()].connect(&account).await;
+        tokio::spawn(listen(socket, Arc::clone(pushed)))
     });
     join_all(connecting).await
 }
