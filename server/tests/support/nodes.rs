@@ -150,10 +150,13 @@ impl Drop for Cluster {
         let (uri, database) = (self.services.mongodb.clone(), self.database.clone());
         let dropping = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(timeout(Duration::from_secs(5), async {
-                let client = Client::with_uri_str(&uri).await?;
-                client.database(&database).drop().await
-            }))
+            runtime.block_on(async {
+                let dropping = async {
+                    let client = Client::with_uri_str(&uri).await?;
+                    client.database(&database).drop().await
+                };
+                timeout(Duration::from_secs(5), dropping).await
+            })
         });
         let dropped = dropping.join();
         if !matches!(dropped, Ok(Ok(Ok(())))) {
