@@ -15,7 +15,11 @@ const fn seconds(count: u64) -> Duration {
 /// No session was closed, or lost, because of what lies below the nodes.
 fn sessions_stayed(done: &Done) {
     let ends = done.book.ends.lock();
-    assert!(ends.is_empty(), "{ends:#?}");
+    let ends: Vec<_> = ends
+        .iter()
+        .map(|ended| (ended.at - done.fault.begun, ended))
+        .collect();
+    assert!(ends.is_empty(), "with times from the fault on: {ends:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

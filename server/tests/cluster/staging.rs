@@ -61,9 +61,10 @@ async fn clients_that_repeat_a_send_at_another_node_send_once() {
     let token = a.token("u1").await;
     let body = json!({"receiverId": "u2", "message": "hello", "idempotencyKey": "k"});
     let first = a.client_post(&token, "/send", &body).await.expect(201);
-    let again = b.client_post(&token, "/send", &body).await.expect(200);
-    assert_eq!(first.json()["id"], again.json()["id"]);
+    let again = b.client_post(&token, "/send", &body).await.expect(201);
+    let id = &first.json()["id"];
+    assert_eq!(again.json(), json!({"id": id, "duplicate": true}));
     let marker = a.stage("u2", "marker").await;
-    assert_eq!(receiver.notice().await.id, first.json()["id"]);
+    assert_eq!(receiver.notice().await.id, *id);
     assert_eq!(receiver.notice().await.id, marker);
 }
