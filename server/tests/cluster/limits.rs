@@ -76,9 +76,13 @@ async fn of_sessions_that_join_at_once_on_every_node_one_stays() {
     let token = nodes[0].token("u2").await;
     let handshake = Handshake::v1(&token);
     let mut sockets = join_all(nodes.iter().map(|node| handshake.open(node.public))).await;
-    nodes[0].reaches_sessions("u2", 1).await;
-    let id = nodes[0].stage("u2", "who is there?").await;
-    let ends = join_all(sockets.iter_mut().map(|socket| socket.text_or_end())).await;
+    // Read meanwhile: who does not answer pings is closed for that.
+    let reading = join_all(sockets.iter_mut().map(|socket| socket.text_or_end()));
+    let staging = async {
+        nodes[0].reaches_sessions("u2", 1).await;
+        nodes[0].stage("u2", "who is there?").await
+    };
+    let (ends, id) = tokio::join!(reading, staging);
     let closed = ends.iter().filter(|end| **end == Err(Some(4409))).count();
     let received = ends
         .iter()

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::Cluster;
+use crate::support::{Cluster, Program, Response, eventually};
 
 #[tokio::test]
 async fn the_same_key_on_one_node_after_the_other_is_one_notice() {
@@ -26,6 +26,20 @@ async fn the_same_key_on_one_node_after_the_other_is_one_notice() {
     assert_eq!(client.notice().await.id, marker);
 }
 
+/// Asks again with the same key after a 503, as the contract says.
+async fn until_answered(node: &Program, body: &Value) -> Response {
+    let what = format!("an answer to {body}");
+    eventually(&what, async || {
+        let answer = node.try_stage(body).await;
+        if answer.status == 503 {
+            println!("{}", answer.text());
+            return Err(answer.expect_problem(503, "STORE_UNAVAILABLE"));
+        }
+        Ok(answer)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn the_same_key_on_every_node_at_once_is_one_notice() {
     const KEYS: usize = 20;
@@ -36,13 +50,14 @@ async fn the_same_key_on_every_node_at_once_is_one_notice() {
     for number in 0..KEYS {
         let key = format!("ride-{number}");
         let body = json!({"receiverId": "u2", "message": key, "idempotencyKey": key});
-        let answers = join_all(nodes.iter().map(|node| node.try_stage(&body))).await;
+        let answers = join_all(nodes.iter().map(|node| until_answered(node, &body))).await;
         let fresh = answers.iter().filter(|answer| answer.status == 201).count();
         let of_key: BTreeSet<_> = answers
             .iter()
             .map(|answer| answer.json()["id"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!((fresh, of_key.len()), (1, 1), "{answers:?}");
+        // The first of them may have been told to call again, when it was stored already.
+        assert!(fresh <= 1 && of_key.len() == 1, "{answers:?}");
         ids.extend(of_key);
     }
     assert_eq!(ids.len(), KEYS);
