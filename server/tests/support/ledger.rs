@@ -24,6 +24,24 @@ struct Line {
     number: u64,
 }
 
+/// What is wrong with what the sessions saw.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// What may never be: lost, doubled, made up.
+    pub grave: Vec<String>,
+    /// Notices that came behind a later one of their sender.
+    pub late: Vec<Late>,
+}
+
+/// A notice that came behind a later one of its sender.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// Its id.
+    pub id: String,
+    /// What happened.
+    pub what: String,
+}
+
 /// What one session received, in its order.
 #[derive(Debug)]
 pub struct SessionLog {
@@ -74,7 +92,20 @@ impl Ledger {
     /// Checks, once everything is read, that nothing is lost, nothing came twice to one session, each sender's notices
     /// came in its order, and nothing came that nobody wrote.
     pub fn check(&self) {
-        let mut faults = Vec::new();
+        let Faults { mut grave, late } = self.faults();
+        grave.extend(late.into_iter().map(|late| late.what));
+        let count = grave.len();
+        grave.truncate(20);
+        assert!(
+            count == 0,
+            "{count} faults, the first ones:\n{}",
+            grave.join("\n")
+        );
+    }
+
+    /// What there is against the same, for a test that knows when order may suffer.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
         let sessions = self.sessions.lock();
         let mut ids: BTreeMap<&Line, &str> = BTreeMap::new();
         for log in sessions.iter() {
@@ -82,13 +113,13 @@ impl Ledger {
             for (line, notice) in &log.received {
                 let first = ids.entry(line).or_insert(&notice.id);
                 if *first != notice.id {
-                    faults.push(format!(
+                    faults.grave.push(format!(
                         "{line:?} was stored twice: {first} and {}",
                         notice.id
                     ));
                 }
                 if !self.attempted.lock().contains(line) {
-                    faults.push(format!(
+                    faults.grave.push(format!(
                         "{} received what nobody wrote: {notice:?}",
                         log.name
                     ));
@@ -97,20 +128,15 @@ impl Ledger {
         }
         for (line, id) in self.answered.lock().iter() {
             match ids.get(line) {
-                None => faults.push(format!("lost: {line:?}, {id}")),
+                None => faults.grave.push(format!("lost: {line:?}, {id}")),
                 Some(seen) if seen != id => {
-                    faults.push(format!("{line:?} was answered {id} and came as {seen}"));
+                    let fault = format!("{line:?} was answered {id} and came as {seen}");
+                    faults.grave.push(fault);
                 }
                 Some(_) => {}
             }
         }
-        let count = faults.len();
-        faults.truncate(20);
-        assert!(
-            count == 0,
-            "{count} faults, the first ones:\n{}",
-            faults.join("\n")
-        );
+        faults
     }
 }
 
@@ -144,20 +170,26 @@ impl SessionLog {
         self.received.len()
     }
 
-    fn check(&self, faults: &mut Vec<String>) {
+    fn check(&self, faults: &mut Faults) {
         let mut seen = BTreeSet::new();
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         for (line, notice) in &self.received {
             if !seen.insert(&notice.id) {
-                faults.push(format!("twice in session {}: {line:?}", self.name));
+                let fault = format!("twice in session {}: {line:?}", self.name);
+                faults.grave.push(fault);
             }
             if notice.receiver != self.account {
-                faults.push(format!("{} received another's: {notice:?}", self.name));
+                let fault = format!("{} received another's: {notice:?}", self.name);
+                faults.grave.push(fault);
             }
-            let before = last.insert(&line.sender, line.number);
-            if before.is_some_and(|before| before > line.number) {
-                faults.push(format!("{line:?} came to {} after {before:?}", self.name));
+            let last = last.entry(&line.sender).or_default();
+            if *last > line.number {
+                faults.late.push(Late {
+                    id: notice.id.clone(),
+                    what: format!("{line:?} came to {} after {last}", self.name),
+                });
             }
+            *last = line.number.max(*last);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`Program`] runs the real program, for signals, exit codes and what it prints.
 //! - Both are an [`Api`]: the calls that a service, a client and an operator make.
 //! - [`Request`] and [`Connection`] speak HTTP, [`Handshake`] and [`Socket`] WebSocket, byte by byte.
+//! - [`Cluster`] starts several programs on one database; [`ServiceSet`] and [`Proxy`] break what is below them.
 //! - [`eventually`] waits for a condition and prints the last state; [`Ledger`] finds what was lost or doubled.
 
 #![allow(
@@ -19,10 +20,13 @@ mod folder;
 mod http;
 mod ledger;
 mod metrics;
+mod nodes;
 mod notice;
 mod program;
+mod proxy;
 mod random;
 mod server;
+mod services;
 mod socket;
 mod wait;
 mod wire;
@@ -30,11 +34,14 @@ mod wire;
 pub use api::{Api, KEY};
 pub use folder::Folder;
 pub use http::{Connection, Request, Response};
-pub use ledger::{Ledger, SessionLog};
+pub use ledger::{Faults, Late, Ledger, SessionLog};
 pub use metrics::Scrape;
+pub use nodes::Cluster;
 pub use notice::Notice;
 pub use program::{Exit, Program};
+pub use proxy::{Link, Proxy};
 pub use random::Random;
 pub use server::Server;
+pub use services::{Part, ServiceSet, Services};
 pub use socket::{Frame, Handshake, Socket, masked};
 pub use wait::{PATIENCE, eventually, eventually_within, in_time};

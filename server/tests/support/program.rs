@@ -122,6 +122,16 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
+    /// Stops it where it stands, as a machine that hangs: its sockets stay open and nothing answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.0.id()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
