@@ -99,10 +99,11 @@ impl Core {
         }
     }
 
-    /// Carries a group out.
-    pub(super) async fn ack_group(&self, group: AckGroup) {
+    /// Carries a group out. Its place under way is free once it is stored.
+    pub(super) async fn ack_group(&self, group: AckGroup, place: OwnedSemaphorePermit) {
         let parts = self.parts(&group.requests);
         let outcome = self.store_acks(&group, &parts).await;
+        drop(place);
         self.metrics
             .operation(Operation::Commit, group.started.elapsed());
         if let Ok(outcome) = &outcome {

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 use super::acks::AckCall;
 use super::core::Core;
@@ -93,33 +94,24 @@ pub(super) async fn run(
 ) {
     let mut staging = Waiting::new(staging, STAGING);
     let mut acks = Waiting::new(acks, ACKNOWLEDGING);
+    // Bounded by the room that calls keep until they are answered.
+    let mut groups = JoinSet::new();
     loop {
+        while groups.try_join_next().is_some() {}
         tokio::select! {
             biased;
             Some(place) = staging.ready() => {
                 let group = core.form_group(stage_calls(&mut staging)).await;
                 let core = Arc::clone(&core);
-                tokio::spawn(async move {
-                    core.stage_group(group).await;
-                    drop(place);
-                });
+                groups.spawn(async move { core.stage_group(group, place).await });
             }
             Some(place) = acks.ready() => {
                 let group = core.form_ack_group(ack_calls(&mut acks));
                 let core = Arc::clone(&core);
-                tokio::spawn(async move {
-                    core.ack_group(group).await;
-                    drop(place);
-                });
+                groups.spawn(async move { core.ack_group(group, place).await });
             }
             else => break,
         }
     }
-    // All places free again: all groups have ended.
-    let _ = staging.under_way.acquire_many(places(STAGING)).await;
-    let _ = acks.under_way.acquire_many(places(ACKNOWLEDGING)).await;
-}
-
-fn places(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+    while groups.join_next().await.is_some() {}
 }

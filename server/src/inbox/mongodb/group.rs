@@ -178,14 +178,15 @@ impl Core {
             .collect()
     }
 
-    /// Carries a group out.
-    pub(super) async fn stage_group(&self, mut group: Group) {
+    /// Carries a group out. Its place under way is free once it is stored: waiting for its turn keeps none from storing.
+    pub(super) async fn stage_group(&self, mut group: Group, place: OwnedSemaphorePermit) {
         let calls = group.callers.len();
         self.answer_repetitions_of_full_inboxes(&mut group).await;
         self.insert(&mut group).await;
         self.settle_followers(&mut group);
         let replaced = self.replace_older(&group).await;
         self.bring_counts_up_to_date(&group, &replaced);
+        drop(place);
         self.metrics
             .operation(Operation::Commit, group.started.elapsed());
         self.metrics.group(calls);
