@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::notice::{Notice, NoticeServer};
 use super::{Server, System};
 use crate::dialect::{Credential, DialectKind};
+use crate::net::blocking::HttpClient;
 use crate::random::secret;
 
 /// How to start them.
@@ -15,6 +16,7 @@ pub(crate) struct Cluster {
     node: Notice,
     mongodb: String,
     redis: String,
+    prefill: usize,
 }
 
 /// The running ones.
@@ -24,8 +26,8 @@ struct TwoNodes {
 }
 
 impl Cluster {
-    /// With nodes of this kind, and the services that the environment names.
-    pub(crate) fn new(node: Notice) -> Result<Self> {
+    /// With nodes of this kind, the services that the environment names, and so many notices in the inbox already.
+    pub(crate) fn new(node: Notice, prefill: usize) -> Result<Self> {
         let variable = |name| {
             std::env::var(name)
                 .with_context(|| format!("set {name}, as by `eval \"$(scripts/services start)\"`"))
@@ -34,11 +36,12 @@ impl Cluster {
             node,
             mongodb: variable("MONGODB_URI")?,
             redis: variable("REDIS_URI")?,
+            prefill,
         })
     }
 
     /// A database and a namespace of their own for each measurement.
-    fn environment(&self, name: &str) -> Vec<(String, String)> {
+    fn environment(&self) -> Vec<(String, String)> {
         let own = format!("bench_{}", &secret()[..12]);
         let variables = [
             ("NOTICE_MONGODB_URI", self.mongodb.as_str()),
@@ -46,12 +49,52 @@ impl Cluster {
             ("NOTICE_REDIS_URI", self.redis.as_str()),
             ("NOTICE_REDIS_KEY_PREFIX", &format!("{own}:session:")),
             ("NOTICE_REDIS_NAMESPACE", &format!("{own}:notice:")),
-            ("NOTICE_NODE_NAME", name),
         ];
         variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec()
     }
+
+    fn start_node(
+        &self,
+        name: &str,
+        folder: &Path,
+        key: &str,
+        environment: &[(String, String)],
+    ) -> Result<NoticeServer> {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
+        let mut environment = environment.to_vec();
+        environment.push(("NOTICE_NODE_NAME".to_owned(), name.to_owned()));
+        self.node.start_node(&folder, key, &environment)
+    }
+}
+
+/// Stages notices to accounts that nobody asks for, 100 to each.
+fn fill(address: SocketAddr, key: &str, count: usize) -> Result<()> {
+    const BATCH: usize = 1000;
+    let mut client = HttpClient::connect(address)?;
+    for batch in 0..count.div_ceil(BATCH) {
+        let notice = |number: usize| {
+            let account = (batch * BATCH + number) / 100;
+            format!(
+                "{{\"receiverId\":\"off-{account}\",\"message\":\"A notice that waits for who does not come\"}}"
+            )
+        };
+        let notices: Vec<String> = (0..BATCH).map(notice).collect();
+        let (status, answer) =
+            client.post("/notice/notices", key, &format!("[{}]", notices.join(",")))?;
+        ensure!(
+            status == 200,
+            "filling the inbox: HTTP {status} {}",
+            String::from_utf8_lossy(&answer)
+        );
+        if batch % 100 == 99 {
+            crate::progress!("  {} notices are in the inbox", (batch + 1) * BATCH);
+        }
+    }
+    Ok(())
 }
 
 impl System for Cluster {
@@ -62,27 +105,22 @@ impl System for Cluster {
     fn description(&self) -> String {
         format!(
             "two nodes of notice-server {} on MongoDB and Redis: services stage at one, clients are at the other; CPU \
-             is that of the one where services stage; {}; {}",
+             is that of the one where services stage; {} notices unread before; {}; {}",
             env!("CARGO_PKG_VERSION"),
+            self.prefill,
             self.node.mode_in_words(),
             self.node.extra_in_words(),
         )
     }
 
     fn start(&self, folder: &Path) -> Result<Box<dyn Server>> {
-        let (key, mut environment) = (secret(), self.environment("bench"));
-        let mut start = |name: &str| {
-            environment.retain(|(variable, _)| variable != "NOTICE_NODE_NAME");
-            environment.push(("NOTICE_NODE_NAME".to_owned(), name.to_owned()));
-            let folder = folder.join(name);
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("could not make {}", folder.display()))?;
-            self.node.start_node(&folder, &key, &environment)
+        let (key, environment) = (secret(), self.environment());
+        let nodes = TwoNodes {
+            staging: self.start_node("staging", folder, &key, &environment)?,
+            clients: self.start_node("clients", folder, &key, &environment)?,
         };
-        Ok(Box::new(TwoNodes {
-            staging: start("staging")?,
-            clients: start("clients")?,
-        }))
+        fill(nodes.staging.address(), &key, self.prefill)?;
+        Ok(Box::new(nodes))
     }
 }
 

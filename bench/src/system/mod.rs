@@ -85,6 +85,9 @@ pub(crate) struct SystemArgs {
     /// What the notice server's clients speak.
     #[arg(long, value_enum, default_value = "v1")]
     mode: Mode,
+    /// Unread notices of accounts that stay off line, put into the cluster's inbox before each measurement.
+    #[arg(long, default_value_t = 0)]
+    prefill: usize,
     /// Centrifugo's program; by default it is built once with Go and kept in the user's cache.
     #[arg(long)]
     centrifugo: Option<PathBuf>,
@@ -102,7 +105,9 @@ impl SystemArgs {
     fn system(&self, name: SystemName) -> Result<Box<dyn System>> {
         Ok(match name {
             SystemName::Notice => Box::new(self.notice()?),
-            SystemName::NoticeCluster => Box::new(cluster::Cluster::new(self.notice()?)?),
+            SystemName::NoticeCluster => {
+                Box::new(cluster::Cluster::new(self.notice()?, self.prefill)?)
+            }
             SystemName::Centrifugo => {
                 let program = self.centrifugo.clone().map_or_else(centrifugo::build, Ok)?;
                 Box::new(centrifugo::Centrifugo::new(program)?)
