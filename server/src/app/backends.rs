@@ -315,6 +315,8 @@ impl Backends {
         }
         if let Some(bus) = &self.bus {
             start("the bus", Arc::clone(bus).run(self.cluster.listener()));
+            let roll = Arc::clone(&self.cluster).answer_the_roll();
+            start("the roll call", Box::pin(roll));
         }
         if let Some(jwt) = &self.jwt {
             start("the keys of JWTs", Box::pin(jwt.keep_keys_fresh()));

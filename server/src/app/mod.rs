@@ -252,6 +252,7 @@ impl App {
             let deadline = Instant::now() + FAREWELL;
             let _all_gone_or_deadline = timeout_at(deadline, self.emptied(deadline)).await;
         }
+        self.services.cluster.say_goodbye().await;
         self.parts.end().await;
         self.backends.close().await;
         tracing::info!("ended");

@@ -70,6 +70,8 @@ impl BusListener for Inbound {
     fn up(&self) {
         tracing::info!("the bus is up");
         self.0.parts.metrics.bus_up.set(1);
+        let now = tokio::time::Instant::now();
+        self.0.roll.lock().begin_anew(now);
         self.0.pay_what_is_owed();
     }
 }
@@ -104,6 +106,12 @@ impl Member {
                 self.registry().look_again(&account);
             }
             (Channel::Nodes, Letter::Look) => self.requests.everything(),
+            (Channel::Nodes, Letter::Here) => {
+                self.roll
+                    .lock()
+                    .heard(envelope.from, tokio::time::Instant::now());
+            }
+            (Channel::Nodes, Letter::Goodbye) => self.roll.lock().said_goodbye(envelope.from),
             (_, Letter::Revoked(token, account)) => {
                 self.close_token(&token, account.as_ref());
             }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::bus::{Bus, Channel, Message, NodeId, Receipt};
 use super::owed::Owed;
 use super::peers::Questions;
+use super::roll::Roll;
 use super::sweep::Requests;
 use super::wire::{self, Letter};
 use crate::clock::Millis;
@@ -46,6 +47,7 @@ pub struct Member {
     pub(super) owed: Mutex<Owed>,
     pub(super) questions: Questions,
     pub(super) requests: Requests,
+    pub(super) roll: Mutex<Roll>,
 }
 
 impl fmt::Debug for Member {
@@ -71,6 +73,7 @@ impl Member {
             owed: Mutex::default(),
             questions: Questions::default(),
             requests: Requests::default(),
+            roll: Mutex::default(),
         })
     }
 

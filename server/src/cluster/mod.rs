@@ -12,6 +12,7 @@ mod outbound;
 mod owed;
 mod pace;
 mod peers;
+mod roll;
 mod sweep;
 mod wire;
 

@@ -29,11 +29,36 @@ const NOTICES: usize = 4096;
 /// While wake-ups work, a notice that is younger than this may have one on the way.
 const GRACE: Millis = 1000;
 
+/// The same while a node is missing, whose notices have none.
+const SHORT_GRACE: Millis = 200;
+
 #[allow(clippy::cast_possible_truncation, reason = "64")]
 const PARTS: u32 = SHARDS as u32;
 
 /// Accounts that may wait for a look of their own; with more, all are looked at.
 const WAITING: usize = 10_000;
+
+/// Which notices have wake-ups now, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WakeUps {
+    /// All of them.
+    All,
+    /// Not those of a node that is missing.
+    Some,
+    /// None: there is no link.
+    None,
+}
+
+impl WakeUps {
+    /// A notice that is younger than this may have a wake-up on the way.
+    fn grace(self) -> Millis {
+        match self {
+            Self::All => GRACE,
+            Self::Some => SHORT_GRACE,
+            Self::None => 0,
+        }
+    }
+}
 
 /// What others want looked at.
 #[derive(Debug, Default)]
@@ -123,8 +148,12 @@ impl Sweeper {
         }
     }
 
-    fn wakes_up(&self) -> bool {
-        self.member.live_bus().is_some()
+    fn wake_ups(&self) -> WakeUps {
+        match self.member.live_bus() {
+            None => WakeUps::None,
+            Some(_) if self.member.is_one_missing() => WakeUps::Some,
+            Some(_) => WakeUps::All,
+        }
     }
 
     async fn look_where_asked(&mut self) {
@@ -155,10 +184,10 @@ impl Sweeper {
             self.found = false;
         }
         self.next = Instant::now()
-            + match (self.wakes_up(), round_over) {
-                (true, _) => self.step(),
-                (false, true) => self.pacer.pause(round),
-                (false, false) => Duration::ZERO,
+            + match (self.wake_ups(), round_over) {
+                (WakeUps::All, _) => self.step(),
+                (_, true) => self.pacer.pause(round),
+                (_, false) => Duration::ZERO,
             };
     }
 
@@ -209,12 +238,12 @@ impl Sweeper {
         for (account, id) in found {
             by_account.entry(account).or_default().push(id);
         }
-        let wakes_up = self.wakes_up();
-        let grown = self.member.now().saturating_sub(GRACE);
+        let grace = self.wake_ups().grace();
+        let grown = self.member.now().saturating_sub(grace);
         for (account, mut ids) in by_account {
-            if wakes_up && ids.iter().any(|id| id.millis() > grown) {
+            if grace > 0 && ids.iter().any(|id| id.millis() > grown) {
                 if self.young.is_empty() {
-                    self.grown = Instant::now() + Duration::from_millis(GRACE);
+                    self.grown = Instant::now() + Duration::from_millis(grace);
                 }
                 self.young.insert(account.clone());
                 ids.retain(|id| id.millis() <= grown);

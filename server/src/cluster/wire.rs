@@ -47,6 +47,10 @@ pub(super) enum Letter {
     Revoked(TokenDigest, Option<AccountId>),
     /// A session joined at this time where an account may have one only: older ones make room.
     Joined(Millis),
+    /// The sender is there and can be heard.
+    Here,
+    /// The sender ends in good order: nothing is left that it could not tell.
+    Goodbye,
     /// A question; the answer goes to the asking node's own channel under this number.
     Ask(u64, Question),
     /// An answer.
@@ -120,6 +124,10 @@ struct Frame<'a> {
     revoked: Option<RevokedFrame>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     joined: Option<Millis>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    here: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    goodbye: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +224,8 @@ impl Frame<'_> {
             look: false,
             revoked: None,
             joined: None,
+            here: false,
+            goodbye: false,
             number: None,
             ask: None,
             answer: None,
@@ -259,6 +269,8 @@ fn encode(from: NodeId, sent: Millis, letter: &Letter) -> Bytes {
             });
         }
         Letter::Joined(since) => frame.joined = Some(*since),
+        Letter::Here => frame.here = true,
+        Letter::Goodbye => frame.goodbye = true,
         Letter::Ask(number, _) => {
             frame.number = Some(*number);
             frame.ask = inner.as_deref();
@@ -343,6 +355,8 @@ fn letter_of(frame: Frame<'_>, channel: &Channel) -> Letter {
     match (frame.look, frame.joined) {
         (true, _) => Letter::Look,
         (_, Some(since)) => Letter::Joined(since),
+        _ if frame.here => Letter::Here,
+        _ if frame.goodbye => Letter::Goodbye,
         _ => Letter::Unknown,
     }
 }

@@ -60,6 +60,8 @@ fn every_other_kind_reads_back() {
         Letter::Revoked(TokenDigest([0x5a; 32]), Some(AccountId::trusted("u1"))),
         Letter::Revoked(TokenDigest([0x5a; 32]), None),
         Letter::Joined(1_790_000_000_123),
+        Letter::Here,
+        Letter::Goodbye,
         Letter::Ask(3, Question::Sessions),
         Letter::Ask(4, Question::Close { revoke: true }),
         Letter::Ask(
@@ -88,7 +90,7 @@ fn every_other_kind_reads_back() {
 
 /// What nodes of this version write, to the letter: those of the neighbouring versions read it. A change here is a
 /// change of the protocol between nodes, and must leave every one of these readable.
-const WRITTEN: [(&str, &str); 6] = [
+const WRITTEN: [(&str, &str); 8] = [
     (
         "staged",
         r#"{"v":1,"from":"00000000000000ab","sent":77,"staged":{"id":"01M3250V3V0020000000000005","senderId":"u\"2\\","message":"hi","createdTime":1790000000123,"acceptedTime":42,"type":"ride.accepted","data":{"a":1.0},"expireTime":1790000000999,"collapseKey":"eta","producer":"rides"}}"#,
@@ -106,6 +108,14 @@ const WRITTEN: [(&str, &str); 6] = [
         r#"{"v":1,"from":"00000000000000ab","sent":77,"look":true}"#,
     ),
     (
+        "here",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"here":true}"#,
+    ),
+    (
+        "goodbye",
+        r#"{"v":1,"from":"00000000000000ab","sent":77,"goodbye":true}"#,
+    ),
+    (
         "ask",
         r#"{"v":1,"from":"00000000000000ab","sent":77,"number":5,"ask":{"online":{"after":"a","limit":9}}}"#,
     ),
@@ -115,7 +125,7 @@ const WRITTEN: [(&str, &str); 6] = [
     ),
 ];
 
-fn letters_written() -> [Letter; 6] {
+fn letters_written() -> [Letter; 8] {
     let ours = NoticeId::new(1_790_000_000_123, 4, 5);
     let session = SessionFrame {
         id: "s1".to_owned(),
@@ -134,6 +144,8 @@ fn letters_written() -> [Letter; 6] {
             Withdrawal::Recalled,
         ),
         Letter::Look,
+        Letter::Here,
+        Letter::Goodbye,
         Letter::Ask(
             5,
             Question::Online {
