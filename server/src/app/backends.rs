@@ -23,7 +23,9 @@ use crate::metrics::Metrics;
 use crate::redis::{
     Address, Connector, Endpoint, Kind, Login, RedisBus, RedisDenyList, RedisTokens, Tls, TokenKeys,
 };
-use crate::tokens::{CachedTokens, DenyList, JwtVerifier, Proofs, SessionTokens, TokenGate};
+use crate::tokens::{
+    CachedTokens, DenyList, JwtVerifier, MeteredTokens, Proofs, SessionTokens, TokenGate,
+};
 
 /// A store of another machine that is away is tried again after so long, at first and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -99,7 +101,8 @@ pub(super) async fn open(config: &Arc<Config>, startup: &Startup) -> Result<Back
         .as_ref()
         .map(|jwt| verifier(jwt, config))
         .transpose()?;
-    let tokens = tokens(config, &store, redis.as_ref(), jwt.as_ref());
+    let meter = Arc::new(MeteredStore(Arc::clone(&metrics)));
+    let tokens = tokens(config, &store, redis.as_ref(), jwt.as_ref(), meter);
     cluster.attach(&inbox, &tokens);
     let demo = prepare_demo(config, &store, &*tokens).await?;
     Ok(Backends {
@@ -242,6 +245,7 @@ fn tokens(
     store: &Store,
     redis: Option<&Arc<Connector>>,
     jwt: Option<&Arc<JwtVerifier>>,
+    metrics: Arc<dyn StoreMetrics>,
 ) -> Arc<dyn SessionTokens> {
     let clock = clock_of(store.inbox());
     let (known, denied) = match redis.zip(config.redis.as_ref()) {
@@ -253,7 +257,8 @@ fn tokens(
             };
             let bytes = config.limits.account_id_bytes;
             let stored = RedisTokens::new(Arc::clone(redis), keys, bytes, Arc::clone(&clock));
-            let remembered = CachedTokens::new(Arc::new(stored), Arc::clone(&clock));
+            let metered = MeteredTokens::new(Arc::new(stored), metrics);
+            let remembered = CachedTokens::new(Arc::new(metered), Arc::clone(&clock));
             let namespace = &config_of_redis.namespace;
             let denied = RedisDenyList::new(Arc::clone(redis), namespace, Arc::clone(&clock));
             (Arc::new(remembered) as _, Arc::new(denied) as _)

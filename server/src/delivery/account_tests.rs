@@ -36,6 +36,7 @@ fn session(key: u64, ack: AckMode, window: u16) -> Arc<Session> {
         control_frames: ack == AckMode::Explicit,
         window,
         token: HeldToken::Digest(TokenDigest([0; 32])),
+        losses: 0,
         expires: None,
         since: 0,
     };

@@ -168,6 +168,7 @@ mod tests {
             control_frames: true,
             window: 1,
             token: HeldToken::Digest(TokenDigest([0; 32])),
+            losses: 0,
             expires,
             since: 0,
         };

@@ -134,6 +134,8 @@ pub struct SessionSpec {
     pub window: u16,
     /// The token it came with.
     pub token: HeldToken,
+    /// How often the token's store had lost what it held when it knew the token.
+    pub losses: u32,
     /// When that ends.
     pub expires: Option<Millis>,
     /// When it joined.
@@ -146,6 +148,8 @@ pub struct Session {
     account: AccountId,
     spec: SessionSpec,
     token: Mutex<HeldToken>,
+    /// How often the token's store had lost what it held when it last knew the token.
+    losses: AtomicU32,
     /// Acknowledged by the client, but the store could not take it: empty but for that.
     unstored: Mutex<Vec<NoticeId>>,
     /// When the token ends; `u64::MAX` for never.
@@ -205,6 +209,7 @@ impl Session {
             key,
             account,
             token: Mutex::new(spec.token.clone()),
+            losses: AtomicU32::new(spec.losses),
             unstored: Mutex::new(Vec::new()),
             expires: AtomicU64::new(spec.expires.unwrap_or(u64::MAX)),
             spec,
@@ -262,6 +267,16 @@ impl Session {
     #[must_use]
     pub fn take_unstored(&self) -> Vec<NoticeId> {
         std::mem::take(&mut *self.unstored.lock())
+    }
+
+    /// The token's store, which had lost what it held so often, knows the token.
+    pub fn confirm(&self, losses: u32) {
+        self.losses.store(losses, Ordering::Relaxed);
+    }
+
+    /// Whether the token's store has lost what it held since it knew the token.
+    pub(super) fn lost_since(&self, losses: u32) -> bool {
+        self.losses.load(Ordering::Relaxed) != losses
     }
 
     /// Lives by this token from now on.

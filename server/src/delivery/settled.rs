@@ -11,7 +11,7 @@ use crate::clock::Millis;
 use crate::domain::NoticeId;
 use crate::inbox::SessionKey;
 
-/// At most so many ids are remembered for an account, 24 bytes each. Only an account that is sent thousands of notices
+/// At most so many ids are remembered for an account, 32 bytes each. Only an account that is sent thousands of notices
 /// within the time that a wake-up may take comes near; then the oldest is forgotten, and could be offered twice.
 const MOST: usize = 4096;
 

@@ -60,23 +60,87 @@ impl TokenWatch {
             let Ok(grants) = self.tokens.recheck(&held).await else {
                 continue;
             };
+            let losses = self.tokens.losses();
             for ((session, held), grant) in sessions.iter().zip(&held).zip(grants) {
                 // Not if it lives by a newer one since.
                 if session.has_token(held) {
-                    follow(session, grant);
+                    follow(session, grant, losses);
                 }
             }
         }
     }
 }
 
-fn follow(session: &Session, grant: Option<Grant>) {
+fn follow(session: &Session, grant: Option<Grant>, losses: u32) {
     match grant {
         Some(grant) if grant.account == *session.account() => {
+            session.confirm(losses);
             if grant.expires != session.expires() {
                 session.refresh(session.token(), grant.expires);
             }
         }
+        // Nobody ended it: the store lost it with all the others. It lives to its known end.
+        None if session.lost_since(losses) => {}
         _ => session.close(CloseReason::TokenEnded),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::session::{AckMode, SessionSpec, Transport};
+    use crate::domain::AccountId;
+    use crate::inbox::SessionKey;
+    use crate::tokens::HeldToken;
+
+    fn session(losses: u32) -> Session {
+        let spec = SessionSpec {
+            transport: Transport::WebSocket,
+            ack: AckMode::Explicit,
+            control_frames: true,
+            window: 1,
+            token: HeldToken::Text(Arc::from("token")),
+            losses,
+            expires: Some(100),
+            since: 0,
+        };
+        Session::new(SessionKey(1), AccountId::trusted("u"), spec)
+    }
+
+    fn grant(account: &str, expires: u64) -> Option<Grant> {
+        Some(Grant {
+            account: AccountId::trusted(account),
+            expires: Some(expires),
+        })
+    }
+
+    fn closed(session: &Session) -> Option<CloseReason> {
+        session.take_signals().close
+    }
+
+    #[test]
+    fn a_session_follows_its_token_and_ends_with_it() {
+        let session = session(0);
+        follow(&session, grant("u", 200), 0);
+        assert_eq!((session.expires(), closed(&session)), (Some(200), None));
+        follow(&session, None, 0);
+        assert_eq!(closed(&session), Some(CloseReason::TokenEnded));
+    }
+
+    #[test]
+    fn a_token_that_stands_for_another_account_now_ends_its_session() {
+        let session = session(0);
+        follow(&session, grant("other", 100), 0);
+        assert_eq!(closed(&session), Some(CloseReason::TokenEnded));
+    }
+
+    #[test]
+    fn a_session_whose_token_was_lost_with_all_others_stays_until_it_is_known_and_ended_again() {
+        let session = session(0);
+        follow(&session, None, 1);
+        assert_eq!(closed(&session), None);
+        follow(&session, grant("u", 100), 1);
+        follow(&session, None, 1);
+        assert_eq!(closed(&session), Some(CloseReason::TokenEnded));
     }
 }

@@ -21,8 +21,8 @@ use crate::inbox::{Inbox, Staged};
 use crate::metrics::{Metrics, RefusalReason};
 use crate::tokens::{Grant, HeldToken, SessionTokens};
 
-/// A token longer than this is no token of anyone's.
-const TOKEN_BYTES: usize = 4096;
+/// A token longer than this is no token of anyone's. JWTs with many claims and a long signature stay below.
+const TOKEN_BYTES: usize = 8192;
 
 /// Sessions that catch up at a time; others wait.
 const CATCH_UPS: usize = 64;

@@ -3,12 +3,13 @@
 //! among them; the key's own time to live counts too.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ::redis::{Pipeline, Value};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::commands::{Commands, unavailable};
@@ -45,6 +46,29 @@ pub struct RedisTokens {
     account_bytes: usize,
     now: Now,
     told_malformed: AtomicBool,
+    mark: Mark,
+}
+
+/// The mark by which it is seen that Redis lost what it held: a random value that the first node to miss it writes.
+#[derive(Default)]
+struct Mark {
+    known: Mutex<Option<Vec<u8>>>,
+    losses: AtomicU32,
+}
+
+impl Mark {
+    /// Notes the mark that is there now.
+    fn seen(&self, mark: Vec<u8>) {
+        let mut known = self.known.lock();
+        if known.as_ref().is_some_and(|known| *known != mark) {
+            self.losses.fetch_add(1, Ordering::AcqRel);
+            tracing::warn!(
+                "Redis has lost what it held: live sessions stay, also those whose tokens are gone with it; new ones \
+                 need a token that is there"
+            );
+        }
+        *known = Some(mark);
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,7 +89,28 @@ impl RedisTokens {
             account_bytes,
             now,
             told_malformed: AtomicBool::new(false),
+            mark: Mark::default(),
         }
+    }
+
+    /// Looks whether Redis has lost what it held. After the look at what may be missing, so that what was lost before
+    /// that look is known.
+    async fn look_at_the_mark(&self) -> Result<(), InboxError> {
+        let key = format!("{}mark", self.keys.namespace);
+        let fresh = getrandom::u64().map_err(|_| unavailable("there is no randomness"))?;
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("SET")
+            .arg(&key)
+            .arg(format!("{fresh:016x}"))
+            .arg("NX");
+        pipeline.get(&key);
+        let [_, mark]: [Value; 2] = self.commands.run(&pipeline).await?;
+        match mark {
+            Value::BulkString(mark) => self.mark.seen(mark),
+            _ => return Err(unavailable("Redis answered something else")),
+        }
+        Ok(())
     }
 
     /// The grants of keys, in their order.
@@ -153,7 +198,9 @@ impl SessionTokens for RedisTokens {
     async fn recheck(&self, tokens: &[HeldToken]) -> Result<Vec<Option<Grant>>, InboxError> {
         let places: Vec<Option<String>> = tokens.iter().map(|token| self.held_key(token)).collect();
         let keys: Vec<String> = places.iter().flatten().cloned().collect();
-        let mut grants = self.look_up(&keys).await?.into_iter();
+        let grants = self.look_up(&keys).await?;
+        self.look_at_the_mark().await?;
+        let mut grants = grants.into_iter();
         let in_order = places.iter().map(|place| {
             let grant = place.as_ref().and_then(|_| grants.next());
             grant.flatten()
@@ -190,6 +237,10 @@ impl SessionTokens for RedisTokens {
         };
         let answers = self.commands.each(&keys, delete).await?;
         all_numbers(&answers).map(drop)
+    }
+
+    fn losses(&self) -> u32 {
+        self.mark.losses.load(Ordering::Acquire)
     }
 
     fn is_shared(&self) -> bool {

@@ -166,6 +166,10 @@ impl SessionTokens for CachedTokens {
         self.grants.remove(token);
     }
 
+    fn losses(&self) -> u32 {
+        self.store.losses()
+    }
+
     fn is_shared(&self) -> bool {
         self.store.is_shared()
     }

@@ -140,6 +140,10 @@ impl SessionTokens for TokenGate {
         self.known.forget(token);
     }
 
+    fn losses(&self) -> u32 {
+        self.known.losses()
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

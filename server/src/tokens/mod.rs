@@ -5,9 +5,11 @@ mod cached;
 pub mod conformance;
 mod gate;
 mod jwt;
+mod metered;
 
 pub use gate::{Proofs, TokenGate};
 pub use jwt::{JwtSetupError, JwtVerifier, VerifiedJwt};
+pub use metered::MeteredTokens;
 
 pub use self::cached::CachedTokens;
 
@@ -131,6 +133,12 @@ pub trait SessionTokens: Send + Sync + 'static {
 
     /// The token was revoked, here or by another node: nothing that is remembered of it counts any more.
     fn forget(&self, _token: &TokenDigest) {}
+
+    /// Counts how often the store was found to have lost all it held, as one in memory does when it starts again. A
+    /// token that was known before such a loss and is missing since may hold all the same.
+    fn losses(&self) -> u32 {
+        0
+    }
 
     /// Whether others than this process write tokens, so that live sessions must look at theirs again from time to
     /// time.

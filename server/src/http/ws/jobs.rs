@@ -92,6 +92,7 @@ async fn refreshed(
         ));
     }
     session.refresh(client.token.clone(), client.grant.expires);
+    session.confirm(services.tokens.losses());
     // Who revoked the token before the session lived by it found no session to close.
     if services
         .still_holds(&client.token)

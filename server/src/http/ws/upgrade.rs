@@ -97,6 +97,7 @@ async fn shake_hands(
         control_frames: v1,
         window: u16::try_from(services.config.delivery.window).unwrap_or(u16::MAX),
         token: client.token.clone(),
+        losses: services.tokens.losses(),
         expires: client.grant.expires,
         since: services.inbox.now(),
     };

@@ -74,6 +74,11 @@ impl Item {
         matches!(&self.outcome, Some(Ok(staged)) if !staged.duplicate)
     }
 
+    /// The store failed it.
+    fn broke(&self) -> bool {
+        matches!(&self.outcome, Some(Err(StageError::Unavailable(_))))
+    }
+
     fn is_stored(&self) -> bool {
         self.is_staged() && !self.is_ephemeral()
     }
@@ -190,6 +195,9 @@ impl Core {
         self.metrics
             .operation(Operation::Commit, group.started.elapsed());
         self.metrics.group(calls);
+        if group.items.iter().any(Item::broke) {
+            self.metrics.error(Operation::Commit);
+        }
         let events = events(&group, replaced);
         self.tell(group.turn, events).await;
         answer(group.items, group.callers);

@@ -54,6 +54,7 @@ impl Acknowledged {
     pub(super) fn write_concern(self) -> mongodb::options::WriteConcern {
         mongodb::options::WriteConcern::builder()
             .w(self.nodes())
+            .journal(true)
             .w_timeout(WRITE_CONCERN_TIMEOUT)
             .build()
     }
@@ -65,7 +66,7 @@ impl Acknowledged {
             Self::Members(members) => Bson::Int64(i64::from(members)),
         };
         let timeout = i64::try_from(WRITE_CONCERN_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
-        doc! { "w": members, "wtimeout": timeout }
+        doc! { "w": members, "j": true, "wtimeout": timeout }
     }
 
     /// The read concern by which only what is as safe as an answered write is seen.

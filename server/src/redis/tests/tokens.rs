@@ -226,6 +226,29 @@ async fn while_redis_is_away_calls_fail_at_once_and_afterwards_they_work_again()
 }
 
 #[tokio::test]
+async fn a_redis_that_comes_back_empty_is_told_from_one_whose_tokens_were_deleted() {
+    let clock = Clock::manual(START);
+    let mut server = Server::start(&[]).await;
+    let tokens = tokens(&server.endpoint(), "session:", &clock);
+    let issued = tokens
+        .issue(&AccountId::trusted("u1"), START + 60_000)
+        .await
+        .expect("issued");
+    let held = [tokens.hold(&issued.token)];
+    assert!(tokens.recheck(&held).await.expect("read")[0].is_some());
+    tokens.revoke(&held).await.expect("revoked");
+    assert_eq!(tokens.recheck(&held).await, Ok(vec![None]));
+    assert_eq!(tokens.losses(), 0, "one was deleted, nothing was lost");
+    for losses in 1..3 {
+        server.kill();
+        server.restart(&[]).await;
+        until_it_works(&tokens).await;
+        assert_eq!(tokens.recheck(&held).await, Ok(vec![None]));
+        assert_eq!(tokens.losses(), losses);
+    }
+}
+
+#[tokio::test]
 async fn redis_that_is_stopped_costs_a_call_a_second_at_most() {
     let clock = Clock::manual(START);
     let server = Server::start(&[]).await;

@@ -39,12 +39,11 @@ impl Rules {
         }
     }
 
-    /// The account and the end of a JWT with these claims; none if it does not hold at `now`.
+    /// The account and the end, leeway included, of a JWT with these claims; none if it does not hold at `now`.
     pub(super) fn accept(&self, claims: &Claims, now: Millis) -> Option<(AccountId, Millis)> {
-        let expires = instant(claims.get("exp")?)?;
+        let expires = instant(claims.get("exp")?)?.saturating_add(self.leeway);
         let begins = claims.get("nbf").map_or(Some(0), instant)?;
-        let timely =
-            now < expires.saturating_add(self.leeway) && begins <= now.saturating_add(self.leeway);
+        let timely = now < expires && begins <= now.saturating_add(self.leeway);
         let ours =
             claims.get("iss")?.as_str()? == self.issuer && self.is_for_us(claims.get("aud")?);
         if !(timely && ours) {

@@ -53,7 +53,7 @@ pub enum JwtSetupError {
 pub struct VerifiedJwt {
     /// The account it stands for.
     pub account: AccountId,
-    /// When it ends: its `exp`, without leeway.
+    /// When it ends: its `exp`, and the leeway.
     pub expires: Option<Millis>,
     /// What it is known by, see [`JwtVerifier::digest_of`].
     pub digest: TokenDigest,

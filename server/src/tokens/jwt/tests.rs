@@ -35,6 +35,7 @@ const P256_PUBLIC: [u8; 26] = [
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+const LEEWAY: Millis = 5_000;
 const NOW: Millis = 1_800_000_000_000;
 const NOW_SECONDS: u64 = NOW / 1000;
 
@@ -76,7 +77,7 @@ fn config(algorithms: &[JwtAlgorithm], keys: JwtKeys) -> JwtConfig {
         algorithms: algorithms.to_owned(),
         keys,
         account_claim: "sub".to_owned(),
-        leeway: Duration::from_secs(5),
+        leeway: Duration::from_millis(LEEWAY),
     }
 }
 
@@ -146,7 +147,7 @@ fn a_jwt_by_each_algorithm_gives_its_account_and_its_end() {
         let token = signed(&key, alg, Some("any"), &claims(json!({})));
         let found = verifier.verify(&token, NOW).unwrap().expect("it holds");
         assert_eq!(found.account.as_str(), "u1");
-        assert_eq!(found.expires, Some(NOW + 60_000));
+        assert_eq!(found.expires, Some(NOW + 60_000 + LEEWAY));
         assert_eq!(Some(found.digest), JwtVerifier::digest_of(&token));
     }
 }
@@ -175,11 +176,10 @@ fn a_jwt_holds_between_nbf_and_exp_on_the_clock_that_is_given() {
     let verifier = by_secret();
     let token = by_hmac(json!({"nbf": NOW_SECONDS, "exp": NOW_SECONDS + 60}));
     let holds_at = |at: Millis| verifier.verify(&token, at).unwrap().is_some();
-    let leeway = 5_000;
-    assert!(!holds_at(NOW - leeway - 1));
-    assert!(holds_at(NOW - leeway));
-    assert!(holds_at(NOW + 60_000 + leeway - 1));
-    assert!(!holds_at(NOW + 60_000 + leeway));
+    assert!(!holds_at(NOW - LEEWAY - 1));
+    assert!(holds_at(NOW - LEEWAY));
+    assert!(holds_at(NOW + 60_000 + LEEWAY - 1));
+    assert!(!holds_at(NOW + 60_000 + LEEWAY));
     assert!(!holds_at(0) && !holds_at(Millis::MAX));
 }
 
@@ -188,7 +188,7 @@ fn times_may_have_fractions_and_must_be_times() {
     let verifier = by_secret();
     let token = by_hmac(json!({"exp": 1_800_000_001.5}));
     let found = verifier.verify(&token, NOW).unwrap().expect("it holds");
-    assert_eq!(found.expires, Some(NOW + 1_500));
+    assert_eq!(found.expires, Some(NOW + 1_500 + LEEWAY));
     assert!(holds(&verifier, &by_hmac(json!({"exp": u64::MAX}))));
     for changes in [
         json!({"exp": null}),
