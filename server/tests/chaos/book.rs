@@ -65,6 +65,8 @@ pub(crate) struct Counts {
     /// A device received what it had received in an earlier session.
     pub(crate) doubles: u64,
     pub(crate) retries: BTreeMap<Retry, u64>,
+    /// What refusals of staging calls said.
+    pub(crate) reasons: BTreeMap<String, u64>,
     /// Connections that were refused, by status; 0 where there was no answer.
     pub(crate) refused: BTreeMap<u16, u64>,
     /// The longest time until a call was refused.
@@ -86,9 +88,12 @@ impl Book {
         *self.counts.lock().retries.entry(why).or_default() += 1;
     }
 
-    pub(crate) fn refused_after(&self, begun: Instant) {
+    /// A staging call, begun then, was refused.
+    pub(crate) fn refused(&self, begun: Instant, reason: &str) {
         let mut counts = self.counts.lock();
         counts.slowest_refusal = counts.slowest_refusal.max(begun.elapsed());
+        *counts.retries.entry(Retry::Refused).or_default() += 1;
+        *counts.reasons.entry(reason.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn receipt(&self, id: &str, double: bool) {

@@ -59,8 +59,9 @@ impl Device {
         while let Some(mut live) = session.take() {
             session = match self.listen(&mut live).await {
                 Next::End(end) => {
+                    let from = live.place;
                     self.keep(live, end);
-                    self.connect(None).await
+                    self.connect(Some(from)).await
                 }
                 Next::Move => {
                     let next = self.connect(Some(live.place)).await;
@@ -82,14 +83,16 @@ impl Device {
         self.book.ledger.keep(live.log);
     }
 
-    /// Connects to any node but `without`; none when it is over.
-    async fn connect(&mut self, without: Option<usize>) -> Option<Live> {
+    /// Connects, never to the node that it has just left or tried; none when it is over.
+    async fn connect(&mut self, from: Option<usize>) -> Option<Live> {
         let mut backoff = Backoff::new();
+        let mut avoided = from;
         while !*self.over.borrow() {
             let place = self.random.below(self.roads.count());
-            if Some(place) == without {
+            if Some(place) == avoided {
                 continue;
             }
+            avoided = Some(place);
             let handshake = if self.v1 {
                 Handshake::v1(&self.token)
             } else {

@@ -28,6 +28,7 @@ pub(crate) struct Figures {
     receipts: u64,
     doubles: u64,
     retries: String,
+    reasons: String,
     refused: String,
     slowest_refusal: Duration,
     ends: String,
@@ -59,6 +60,7 @@ impl Figures {
             receipts: counts.receipts,
             doubles: counts.doubles,
             retries: listed(&counts.retries),
+            reasons: listed(&counts.reasons),
             refused: listed(&counts.refused),
             slowest_refusal: counts.slowest_refusal,
             ends: ends(book),
@@ -120,7 +122,7 @@ impl fmt::Display for Figures {
         let [before, during, after] = &self.lags;
         write!(
             f,
-            "{} answered, {} receipts, {} doubles; retries: {} (slowest refusal {:?}); \
+            "{} answered, {} receipts, {} doubles; retries: {}; refusals: {}, the slowest after {:?}; \
              connections refused: {}; sessions ended: {}; \
              lag p50/p99/max before {before}, during {during}, after {after}; \
              recovered {:?} after the fault's end",
@@ -128,6 +130,7 @@ impl fmt::Display for Figures {
             self.receipts,
             self.doubles,
             self.retries,
+            self.reasons,
             self.slowest_refusal,
             self.refused,
             self.ends,

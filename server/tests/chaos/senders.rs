@@ -106,10 +106,9 @@ impl Sender {
                 Outcome::Answer(answer) if matches!(answer.status, 200 | 201) => {
                     return (answer.json()["id"].as_str().unwrap().to_owned(), begun);
                 }
-                Outcome::Answer(answer) => {
-                    self.book.refused_after(begun);
-                    self.refused(&answer).max(backoff.next(&mut self.random))
-                }
+                Outcome::Answer(answer) => self
+                    .refused(begun, &answer)
+                    .max(backoff.next(&mut self.random)),
                 Outcome::Broken => {
                     self.gone(place, Retry::Broken, AVOIDED / 5);
                     backoff.next(&mut self.random)
@@ -165,8 +164,10 @@ impl Sender {
     }
 
     /// How long a refusal asks to wait.
-    fn refused(&self, answer: &Response) -> Duration {
-        self.book.retry(Retry::Refused);
+    fn refused(&self, begun: Instant, answer: &Response) -> Duration {
+        let reason = answer.json();
+        let reason = reason["detail"].as_str().unwrap_or_default();
+        self.book.refused(begun, reason);
         let after = answer.header("retry-after");
         let after = after.and_then(|after| after.parse::<u64>().ok());
         if answer.status != 503 || after.is_none() {
