@@ -27,7 +27,7 @@ const SHOULDER: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// From the end of a fault until deliveries are as quick as before.
-const RECOVERED: Duration = Duration::from_secs(30);
+const RECOVERED: Duration = Duration::from_secs(15);
 
 /// A wake-up that is lost in the moment before a fault is the fault's.
 const BEFORE: Duration = Duration::from_secs(2);

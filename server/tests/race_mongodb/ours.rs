@@ -48,10 +48,12 @@ pub(crate) async fn run() -> Outcome {
 async fn connect(nodes: &[Program; 3], pushed: &Pushed) -> Vec<JoinHandle<()>> {
     let connecting = (0..LOAD.accounts).map(async |number| {
         let account = LOAD.account(number);
-        let socket = nodes[number % nodes.len()].connect(&account).await;
-        tokio::spawn(listen(socket, Arc::clone(pushed)))
+        nodes[number % nodes.len()].connect(&account).await
     });
-    join_all(connecting).await
+    let sockets = join_all(connecting).await.into_iter();
+    sockets
+        .map(|socket| tokio::spawn(listen(socket, Arc::clone(pushed))))
+        .collect()
 }
 
 async fn listen(mut socket: Socket, pushed: Pushed) {
