@@ -53,6 +53,7 @@ impl BusListener for Inbound {
             };
             // Who did not wait may have looked while nothing reached this node: what came meanwhile is in the inbox
             // only.
+            member.claim_the_only_place(&account);
             if !member.registry().reached(&account) {
                 member.requests.account(account);
             }
@@ -140,13 +141,26 @@ impl Member {
 
     /// A newer session joined elsewhere where an account may have one. Of two that joined at once the same one is older
     /// to both nodes.
-    fn make_room(&self, account: &AccountId, newer: (Millis, u64)) {
+    fn make_room(self: &Arc<Self>, account: &AccountId, newer: (Millis, u64)) {
         if !self.registry().limits().one_per_account {
             return;
         }
         for session in self.registry().sessions_of(account) {
             if (session.spec().since, self.id.0) < newer {
                 session.close(CloseReason::Superseded);
+            } else {
+                // The other node did not hear of it, or not in time.
+                self.joined(&session);
+            }
+        }
+    }
+
+    /// Where an account may have one session only: says which one is here, now that answers are heard.
+    fn claim_the_only_place(self: &Arc<Self>, account: &AccountId) {
+        if self.registry().limits().one_per_account {
+            let sessions = self.registry().sessions_of(account);
+            if let Some(newest) = sessions.iter().max_by_key(|session| session.spec().since) {
+                self.joined(newest);
             }
         }
     }

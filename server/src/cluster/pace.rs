@@ -42,13 +42,16 @@ impl Pacer {
         Self { pace, haste: 0 }
     }
 
+    /// Something was found: from now on it goes faster.
+    pub(super) fn found(&mut self) {
+        self.haste = CALM_AFTER;
+    }
+
     /// A round is over.
     pub(super) fn round_over(&mut self, round: Round) {
-        self.haste = if round.found {
-            CALM_AFTER
-        } else {
-            self.haste.saturating_sub(1)
-        };
+        if !round.found {
+            self.haste = self.haste.saturating_sub(1);
+        }
     }
 
     /// How long the next round takes while wake-ups work.
@@ -84,6 +87,8 @@ mod tests {
     fn a_sweep_that_finds_something_hurries_for_a_while_and_calms_down() {
         let mut pacer = Pacer::new(PACE);
         assert_eq!(pacer.round(), PACE.round);
+        pacer.found();
+        assert_eq!(pacer.round(), PACE.round / HASTE);
         pacer.round_over(Round { found: true });
         for _ in 0..CALM_AFTER {
             assert_eq!(pacer.round(), PACE.round / HASTE);

@@ -250,6 +250,7 @@ impl Sweeper {
             }
             if self.member.registry().found_waiting(&account, &ids) {
                 self.found = true;
+                self.pacer.found();
             }
         }
     }

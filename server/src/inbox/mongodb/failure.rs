@@ -29,7 +29,33 @@ const MOVED: [i32; 10] = [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435];
 /// Answers to who may not do what it asks for: nothing else will go better.
 const REFUSED: [i32; 2] = [13, 18];
 
+/// Answers to who ran into another write: MongoDB's WriteConflict, and what DocumentDB makes of PostgreSQL's deadlocks.
+/// Another try goes well as a rule.
+const COLLIDED: [i32; 2] = [112, 16_908_292];
+
+/// Whether this answer is to a write that ran into another one.
+pub(super) fn is_collision(code: i32) -> bool {
+    COLLIDED.contains(&code)
+}
+
+/// A part of an update command that MongoDB refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefusedUpdate(pub(super) i32);
+
 impl Failure {
+    /// Whether it ran into another write, and is to be tried again.
+    pub(super) fn collided(&self) -> bool {
+        let Self::Driver(error) = self else {
+            return false;
+        };
+        match error.kind.as_ref() {
+            ErrorKind::Command(command) => is_collision(command.code),
+            _ => error
+                .get_custom::<RefusedUpdate>()
+                .is_some_and(|refused| is_collision(refused.0)),
+        }
+    }
+
     /// Whether the connection, or the server behind it, went away under the operation: another try may find the next
     /// one.
     pub(super) fn broke(&self) -> bool {
@@ -56,7 +82,7 @@ impl Failure {
             | ErrorKind::InvalidArgument { .. }
             | ErrorKind::BsonDeserialization(_)
             | ErrorKind::BsonSerialization(_) => true,
-            _ => false,
+            _ => error.get_custom::<RefusedUpdate>().is_some(),
         }
     }
 
@@ -109,9 +135,13 @@ pub(super) fn describe(error: &Error) -> String {
         ErrorKind::InvalidResponse { .. } => {
             "MongoDB gave an answer that makes no sense".to_owned()
         }
-        _ => match error.get_custom::<&'static str>() {
-            Some(own) => (*own).to_owned(),
-            None => "the MongoDB driver failed".to_owned(),
+        _ => match (
+            error.get_custom::<&'static str>(),
+            error.get_custom::<RefusedUpdate>(),
+        ) {
+            (Some(own), _) => (*own).to_owned(),
+            (_, Some(refused)) => format!("MongoDB refused an update with error {}", refused.0),
+            _ => "the MongoDB driver failed".to_owned(),
         },
     }
 }
@@ -144,6 +174,17 @@ mod tests {
         let waits: Vec<_> = (0..200).map(|_| spread(most)).collect();
         assert!(waits.iter().all(|wait| *wait >= most / 2 && *wait <= most));
         assert!(waits.iter().max() > waits.iter().min());
+    }
+
+    #[test]
+    fn an_update_that_ran_into_another_is_told_from_one_that_is_wrong() {
+        let refused = |code| Failure::from(Error::custom(RefusedUpdate(code)));
+        assert!(refused(112).collided() && refused(112).only_this());
+        assert!(!refused(9).collided() && refused(9).only_this());
+        assert_eq!(
+            refused(9).reason(),
+            "MongoDB refused an update with error 9"
+        );
     }
 
     #[test]

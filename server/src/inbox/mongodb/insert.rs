@@ -11,7 +11,7 @@ use mongodb::error::{ErrorKind, IndexedWriteError, InsertManyError};
 
 use super::core::{Core, Query};
 use super::document::{self, binary, bson_id, field, read_created, read_id, read_print};
-use super::failure::{Failure, unavailable};
+use super::failure::{Failure, is_collision, unavailable};
 use super::group::{FirstCall, Group, Item};
 use super::queries;
 use crate::clock::Millis;
@@ -58,7 +58,7 @@ impl Core {
             let documents = open.iter().map(|place| self.document(&group.items[*place]));
             let documents: Vec<RawDocumentBuf> = documents.collect();
             let outcome = match self.insert_once(&documents).await {
-                Err(failure) if failure.broke() && !broke => {
+                Err(failure) if failure.collided() || (failure.broke() && !broke) => {
                     broke = true;
                     continue;
                 }
@@ -148,6 +148,8 @@ impl Core {
                 // Ids are random enough that a taken one was taken by the try before.
                 Some(&DUPLICATE) if broke && item.draft.prints.call.is_none() => item.staged(),
                 Some(&DUPLICATE) => taken.push(*place),
+                // It ran into another write: the next try takes it along.
+                Some(&code) if is_collision(code) => {}
                 Some(code) => {
                     tracing::error!(code, "MongoDB refused a notice");
                     let why = format!("MongoDB refused the notice with error {code}");

@@ -15,7 +15,7 @@ use mongodb::{Client, Collection, Database};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::failure::{Failure, describe, spread, unavailable};
+use super::failure::{Failure, RefusedUpdate, describe, spread, unavailable};
 use super::open_error::MongoOpenError;
 use super::options::MongoOptions;
 use super::time::Sample;
@@ -29,6 +29,10 @@ const SELECTION: Duration = Duration::from_secs(2);
 
 /// Pauses between two looks whether MongoDB is back: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// How often an operation that runs into other writes is tried again, and the pause after the first time.
+const COLLISIONS: u32 = 4;
+const AFTER_A_COLLISION: Duration = Duration::from_millis(10);
 
 pub(super) type Documents = Collection<RawDocumentBuf>;
 
@@ -93,7 +97,8 @@ impl Link {
         within_time(operation).await
     }
 
-    /// Runs an operation that may be repeated; once more when the connection broke under the first.
+    /// Runs an operation that may be repeated: once more when the connection broke under the first, and a few times
+    /// when it ran into other writes.
     pub(super) async fn run_again<T, F>(
         &self,
         mut operation: impl FnMut() -> F,
@@ -101,10 +106,16 @@ impl Link {
     where
         F: Future<Output = mongodb::error::Result<T>>,
     {
-        match self.run(operation()).await {
-            Err(failure) if failure.broke() => self.run(operation()).await,
-            outcome => outcome,
+        for collision in 0..COLLISIONS {
+            match self.run(operation()).await {
+                Err(failure) if failure.collided() => {
+                    tokio::time::sleep(spread(AFTER_A_COLLISION * (collision + 1))).await;
+                }
+                Err(failure) if failure.broke() => break,
+                outcome => return outcome,
+            }
         }
+        self.run(operation()).await
     }
 
     /// The same, with a failure as callers hear it.
@@ -191,13 +202,19 @@ impl Link {
         Ok(hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"))
     }
 
-    /// Several updates of notices in one command; how many documents they changed.
+    /// Several updates of different notices; how many documents they changed. Each is a command of its own: an engine
+    /// that makes a transaction of a command could have two with several updates wait for each other.
     pub(super) async fn update_notices(&self, updates: &[Document]) -> Result<u64, Failure> {
+        let all = updates.iter().map(|update| self.update(update));
+        let changed = futures_util::future::join_all(all).await;
+        changed.into_iter().sum()
+    }
+
+    async fn update(&self, update: &Document) -> Result<u64, Failure> {
         let command = || {
             let command = doc! {
                 "update": collection::NOTICES,
-                "updates": updates.to_vec(),
-                "ordered": false,
+                "updates": [update.clone()],
                 "writeConcern": self.write_concern.clone(),
             };
             async move {
@@ -216,15 +233,17 @@ impl Link {
     }
 }
 
-/// How many documents an update changed; a failed part of it is a failure of all.
+/// How many documents an update changed.
 fn changed(answer: &Document) -> mongodb::error::Result<u64> {
-    let failed = answer.contains_key("writeErrors");
-    if failed || answer.contains_key("writeConcernError") {
-        let why = if failed {
-            "part of an update failed"
-        } else {
-            super::failure::NOT_ENOUGH_MEMBERS
-        };
+    if let Ok(errors) = answer.get_array("writeErrors") {
+        let first = errors.first().and_then(|error| error.as_document());
+        let code = first.and_then(|error| error.get_i32("code").ok());
+        return Err(mongodb::error::Error::custom(RefusedUpdate(
+            code.unwrap_or(0),
+        )));
+    }
+    if answer.contains_key("writeConcernError") {
+        let why = super::failure::NOT_ENOUGH_MEMBERS;
         return Err(mongodb::error::Error::custom(why));
     }
     let changed = answer.get("nModified").and_then(|number| match number {
