@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -71,6 +72,9 @@ impl Cluster {
     }
 }
 
+/// After filling, for the engine to write it out and gather its statistics: it is not what is measured.
+const SETTLE: Duration = Duration::from_secs(60);
+
 /// Stages notices to accounts that nobody asks for, 100 to each.
 fn fill(address: SocketAddr, key: &str, count: usize) -> Result<()> {
     const BATCH: usize = 1000;
@@ -93,6 +97,9 @@ fn fill(address: SocketAddr, key: &str, count: usize) -> Result<()> {
         if batch % 100 == 99 {
             crate::progress!("  {} notices are in the inbox", (batch + 1) * BATCH);
         }
+    }
+    if count > 0 {
+        std::thread::sleep(SETTLE);
     }
     Ok(())
 }
