@@ -15,6 +15,8 @@ mod clocks;
 mod ending;
 #[path = "cluster/foreign.rs"]
 mod foreign;
+#[path = "cluster/jwts.rs"]
+mod jwts;
 #[path = "cluster/limits.rs"]
 mod limits;
 #[path = "cluster/links.rs"]

@@ -8,6 +8,8 @@ mod support;
 mod credentials;
 #[path = "sessions/endings.rs"]
 mod endings;
+#[path = "sessions/jwts.rs"]
+mod jwts;
 #[path = "sessions/limits.rs"]
 mod limits;
 #[path = "sessions/pings.rs"]

@@ -15,7 +15,7 @@ async fn rises(api: &Api, sample: &str, from: f64) {
 }
 
 /// A node whose link to Redis the test holds in its hand.
-async fn linked(cluster: &Cluster) -> (Program, Proxy) {
+pub(crate) async fn linked(cluster: &Cluster) -> (Program, Proxy) {
     let uri = Services::shared().redis;
     let proxy = Proxy::to_redis(&uri).await;
     let uri = proxy.instead_of(&uri);

@@ -9,8 +9,10 @@ type Check = fn(&str) -> bool;
 
 /// The patterns that the document may use, each with what stands for it here.
 const PATTERNS: [(&str, Check); 2] = [
-    ("^[0-7][0-9A-HJKMNP-TV-Z]{25}$", |text| {
-        text.parse::<NoticeId>().is_ok()
+    ("^([0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{24})$", |text| {
+        // In the writing that the server uses.
+        text.parse::<NoticeId>()
+            .is_ok_and(|id| id.to_string() == text)
     }),
     ("^[A-Za-z0-9+/]{22}==$", |text| {
         STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 16)

@@ -5,6 +5,7 @@
 //! - [`Program`] runs the real program, for signals, exit codes and what it prints.
 //! - Both are an [`Api`]: the calls that a service, a client and an operator make.
 //! - [`Request`] and [`Connection`] speak HTTP, [`Handshake`] and [`Socket`] WebSocket, byte by byte.
+//! - [`Issuer`] signs JWTs.
 //! - [`Cluster`] starts several programs on one database; [`ServiceSet`] and [`Proxy`] break what is below them.
 //! - [`eventually`] waits for a condition and prints the last state; [`Ledger`] finds what was lost or doubled.
 
@@ -18,6 +19,7 @@
 mod api;
 mod folder;
 mod http;
+mod jwts;
 mod ledger;
 mod metrics;
 mod nodes;
@@ -34,6 +36,7 @@ mod wire;
 pub use api::{Api, KEY};
 pub use folder::Folder;
 pub use http::{Connection, Request, Response};
+pub use jwts::Issuer;
 pub use ledger::{Faults, Late, Ledger, SessionLog};
 pub use metrics::Scrape;
 pub use nodes::Cluster;
