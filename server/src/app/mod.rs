@@ -137,12 +137,11 @@ impl Running {
     }
 
     /// Calls under way are answered; connections kept open without one are closed.
-    async fn end(mut self) {
+    async fn end_listeners(&mut self) {
         self.stop.send_replace(true);
         let listeners_ended = async { while self.listeners.join_next().await.is_some() {} };
         let _in_time = timeout(LAST_CALLS, listeners_ended).await;
         self.listeners.shutdown().await;
-        self.tasks.shutdown().await;
     }
 }
 
@@ -252,9 +251,12 @@ impl App {
             let deadline = Instant::now() + FAREWELL;
             let _all_gone_or_deadline = timeout_at(deadline, self.emptied(deadline)).await;
         }
-        self.services.cluster.say_goodbye().await;
-        self.parts.end().await;
+        // What ends first is told by what ends later: calls by the store, the store by the bus.
+        let mut parts = self.parts;
+        parts.end_listeners().await;
         self.backends.close().await;
+        self.services.cluster.say_goodbye().await;
+        parts.tasks.shutdown().await;
         tracing::info!("ended");
     }
 }

@@ -1,6 +1,7 @@
 //! This node as a member of its cluster: what it is made of, and what its parts share.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -48,6 +49,8 @@ pub struct Member {
     pub(super) questions: Questions,
     pub(super) requests: Requests,
     pub(super) roll: Mutex<Roll>,
+    /// It has said goodbye.
+    pub(super) leaving: AtomicBool,
 }
 
 impl fmt::Debug for Member {
@@ -74,6 +77,7 @@ impl Member {
             questions: Questions::default(),
             requests: Requests::default(),
             roll: Mutex::default(),
+            leaving: AtomicBool::new(false),
         })
     }
 
@@ -145,6 +149,9 @@ impl Member {
 
     /// Says what is owed, now that the link is there. What fails once more is owed once more.
     pub(super) fn pay_what_is_owed(self: &Arc<Self>) {
+        if self.live_bus().is_none() {
+            return;
+        }
         let debt = self.owed.lock().take();
         let look = |account| self.letter(Channel::Account(account), &Letter::Look);
         let mut messages: Vec<Message> = debt.messages.into();

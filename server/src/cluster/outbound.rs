@@ -4,10 +4,12 @@
 //! account over in one order, the bus's. Everything else frees windows or takes back, in any order, and is applied here
 //! at once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::bus::{Channel, Message, Receipt};
 use super::member::Member;
@@ -15,6 +17,14 @@ use super::wire::Letter;
 use crate::clock::Millis;
 use crate::domain::{AccountId, Notice, NoticeId};
 use crate::inbox::{CommitObserver, Committed, Telling};
+
+/// A group is published in parts of so many messages and bytes: the bus takes a call as a whole, and has room for
+/// several such parts of several groups.
+const PART: usize = 500;
+const PART_BYTES: usize = 2 << 20;
+
+/// How long a caller waits at most for the bus to take one part.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A notice that was staged here.
 struct Fresh {
@@ -130,27 +140,34 @@ impl Member {
         if messages.is_empty() && fresh.is_empty() {
             return Telling::done();
         }
-        let Some(receipt) = self.publish(messages) else {
+        let mut parts = in_parts(messages);
+        // The first part, as a rule the only one, goes out before anything that is committed later.
+        let first = parts.pop_front().and_then(|part| self.publish(part));
+        let Some(receipt) = first else {
             self.not_told(fresh, lasting);
             return Telling::done();
         };
         let (done, told) = oneshot::channel();
         let member = Arc::clone(self);
-        tokio::spawn(member.settle(receipt, fresh, lasting, done));
+        tokio::spawn(async move {
+            if !member.all_told(receipt, parts).await {
+                member.not_told(fresh, lasting);
+            }
+            let _nobody_may_wait = done.send(());
+        });
         Telling::until(told)
     }
 
-    async fn settle(
-        self: Arc<Self>,
-        receipt: Receipt,
-        fresh: Vec<Fresh>,
-        lasting: Vec<Message>,
-        done: oneshot::Sender<()>,
-    ) {
-        if receipt.confirmed().await.is_err() {
-            self.not_told(fresh, lasting);
+    /// Publishes the further parts of a group, each when the one before it is confirmed; whether all were.
+    async fn all_told(&self, first: Receipt, parts: VecDeque<Vec<Message>>) -> bool {
+        let mut receipt = Some(first);
+        for part in parts {
+            if !is_confirmed(receipt).await {
+                return false;
+            }
+            receipt = self.publish(part);
         }
-        let _nobody_may_wait = done.send(());
+        is_confirmed(receipt).await
     }
 
     fn not_told(&self, fresh: Vec<Fresh>, lasting: Vec<Message>) {
@@ -160,7 +177,7 @@ impl Member {
                 self.owed.lock().look(&fresh.notice.receiver);
             }
             self.registry()
-                .publish_unconfirmed(fresh.notice, fresh.ephemeral, fresh.accepted);
+                .publish(fresh.notice, fresh.ephemeral, fresh.accepted);
         }
         let mut owed = self.owed.lock();
         lasting
@@ -169,6 +186,54 @@ impl Member {
     }
 }
 
+async fn is_confirmed(receipt: Option<Receipt>) -> bool {
+    match receipt {
+        Some(receipt) => matches!(timeout(PATIENCE, receipt.confirmed()).await, Ok(Ok(_))),
+        None => false,
+    }
+}
+
+/// Cuts messages into parts that the bus has room for, in their order.
+fn in_parts(messages: Vec<Message>) -> VecDeque<Vec<Message>> {
+    let mut parts: VecDeque<Vec<Message>> = VecDeque::new();
+    let mut bytes = 0;
+    for message in messages {
+        bytes += message.payload.len();
+        match parts.back_mut() {
+            Some(part) if part.len() < PART && bytes <= PART_BYTES => part.push(message),
+            _ => {
+                bytes = message.payload.len();
+                parts.push_back(vec![message]);
+            }
+        }
+    }
+    parts
+}
+
 fn elapsed(since: Instant) -> Millis {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn sizes(messages: &[usize]) -> Vec<usize> {
+        let message = |size: &usize| Message {
+            channel: Channel::Nodes,
+            payload: Bytes::from(vec![0; *size]),
+        };
+        let parts = in_parts(messages.iter().map(message).collect());
+        parts.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_group_is_cut_by_count_and_by_bytes_and_a_large_message_goes_alone() {
+        assert!(sizes(&[]).is_empty());
+        assert_eq!(sizes(&[1; PART + 1]), [PART, 1]);
+        assert_eq!(sizes(&[PART_BYTES / 2; 3]), [2, 1]);
+        assert_eq!(sizes(&[1, PART_BYTES + 1, 1]), [1, 1, 1]);
+    }
 }

@@ -48,6 +48,11 @@ impl Owed {
         }
     }
 
+    /// Whether nothing is owed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.looks.is_empty() && !self.everyone
+    }
+
     /// Takes all that is owed.
     pub(super) fn take(&mut self) -> Self {
         std::mem::take(self)

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -59,19 +60,27 @@ impl Roll {
 }
 
 impl Member {
-    /// Says every second that this node is there, for ever.
+    /// Says every second that this node is there, and what is still owed; for ever.
     pub async fn answer_the_roll(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(CALL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if self.leaving.load(Ordering::Acquire) {
+                return std::future::pending().await;
+            }
             // Who does not hear it draws the conclusion.
             drop(self.publish(vec![self.letter(Channel::Nodes, &Letter::Here)]));
+            if !self.owed.lock().is_empty() {
+                self.pay_what_is_owed();
+            }
         }
     }
 
-    /// Tells the others that this node ends: they need not look for what it could not tell.
+    /// Tells the others that this node ends: they need not look for what it could not tell. Called when nothing more
+    /// will be told.
     pub async fn say_goodbye(&self) {
+        self.leaving.store(true, Ordering::Release);
         let goodbye = self.letter(Channel::Nodes, &Letter::Goodbye);
         if let Some(receipt) = self.publish(vec![goodbye]) {
             let _in_time = tokio::time::timeout(FAREWELL, receipt.confirmed()).await;

@@ -222,13 +222,13 @@ impl Sweeper {
     }
 
     async fn waiting(&self, part: &[AccountId]) -> Result<Vec<(AccountId, NoticeId)>, InboxError> {
-        let online: Vec<_> = part
+        let quiet: Vec<_> = part
             .iter()
-            .filter(|account| self.member.registry().is_online(account))
+            .filter(|account| self.member.registry().could_miss(account))
             .cloned()
             .collect();
         match self.member.inbox() {
-            Some(inbox) if !online.is_empty() => inbox.waiting(&online, NOTICES).await,
+            Some(inbox) if !quiet.is_empty() => inbox.waiting(&quiet, NOTICES).await,
             _ => Ok(Vec::new()),
         }
     }

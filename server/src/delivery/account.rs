@@ -123,11 +123,17 @@ impl AccountState {
     }
 
     /// Offers a notice to every session: at once where it can be taken, else by the log. A notice that is not
-    /// stored goes to those who have room for it now.
-    pub(super) fn publish(&mut self, push: &Arc<Push>) {
+    /// stored goes to those who have room for it now. One that was offered already is offered to nobody.
+    pub(super) fn publish(&mut self, push: &Arc<Push>, horizon: Millis) {
+        // It may come once more, another way: nobody can tell a message that went out from one whose answer was lost.
         if self.settled.covers_all(push.id()) {
             return;
         }
+        self.offer(push);
+        self.settled.add(push.id(), None, horizon);
+    }
+
+    fn offer(&mut self, push: &Arc<Push>) {
         let place = self.log_end();
         let mut left_behind = false;
         for slot in &mut self.slots {
@@ -157,14 +163,6 @@ impl AccountState {
             self.log.push_back(push.id());
             self.trim_log();
             self.shed_the_slowest();
-        }
-    }
-
-    /// The same for a notice whose wake-up may come once more, another way.
-    pub(super) fn publish_unconfirmed(&mut self, push: &Arc<Push>, horizon: Millis) {
-        self.publish(push);
-        if push.is_stored() {
-            self.settled.add(push.id(), None, horizon);
         }
     }
 
@@ -276,6 +274,11 @@ impl AccountState {
         missed
     }
 
+    /// Whether a session is behind nothing that it knows of.
+    pub(super) fn is_any_live(&self) -> bool {
+        self.slots.iter().any(|slot| slot.phase == Phase::Live)
+    }
+
     /// Forgets what no wake-up can come for.
     pub(super) fn tidy(&mut self, horizon: Millis) {
         self.settled.forget_before(horizon);
@@ -380,6 +383,7 @@ impl AccountState {
             if let Some(notice) = found.next_if(|notice| notice.id == *id)
                 && !gone.contains(id)
                 && !slot.ahead.contains(id)
+                && !slot.in_flight.contains(id)
             {
                 if !slot.has_room() {
                     break;

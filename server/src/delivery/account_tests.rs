@@ -190,8 +190,10 @@ impl World {
         let Some(id) = self.unpublished.remove(which) else {
             return;
         };
-        self.state
-            .publish(&Arc::new(Push::live(notice(id), true, Instant::now())));
+        self.state.publish(
+            &Arc::new(Push::live(notice(id), true, Instant::now())),
+            self.horizon(),
+        );
         let wanted = matches!(
             self.store[&id],
             Stored::Unread | Stored::Read { explicit: false }
@@ -460,7 +462,10 @@ fn caught_up(window: u16) -> (AccountState, Arc<Session>) {
 #[test]
 fn a_live_session_is_handed_a_notice_without_any_look_up() {
     let (mut state, device) = caught_up(4);
-    state.publish(&Arc::new(Push::live(notice(1), true, Instant::now())));
+    state.publish(
+        &Arc::new(Push::live(notice(1), true, Instant::now())),
+        Millis::MAX,
+    );
     let mut items = Vec::new();
     state.take(device.key(), 9, &mut items);
     assert_eq!(items.len(), 1);
@@ -471,7 +476,10 @@ fn a_live_session_is_handed_a_notice_without_any_look_up() {
 fn notices_of_one_sender_reach_a_slow_session_in_order() {
     let (mut state, device) = caught_up(2);
     for id in 1..=5 {
-        state.publish(&Arc::new(Push::live(notice(id), true, Instant::now())));
+        state.publish(
+            &Arc::new(Push::live(notice(id), true, Instant::now())),
+            Millis::MAX,
+        );
     }
     let mut got = Vec::new();
     while got.len() < 5 {
@@ -498,7 +506,10 @@ fn notices_of_one_sender_reach_a_slow_session_in_order() {
 fn a_mailbox_stops_growing_and_the_log_keeps_ids_only() {
     let (mut state, device) = caught_up(4096);
     for id in 1..=2_000 {
-        state.publish(&Arc::new(Push::live(notice(id), true, Instant::now())));
+        state.publish(
+            &Arc::new(Push::live(notice(id), true, Instant::now())),
+            Millis::MAX,
+        );
     }
     assert!(state.slots[0].mailbox_bytes <= MAILBOX_BYTES + 1024);
     assert_eq!(state.log.len() + state.slots[0].mailbox.len(), 2_000);
@@ -509,7 +520,10 @@ fn a_mailbox_stops_growing_and_the_log_keeps_ids_only() {
 fn a_session_that_leaves_too_much_behind_is_closed_as_too_slow() {
     let (mut state, device) = caught_up(1);
     for id in 1..=(LOG_IDS as u128 + 5) {
-        state.publish(&Arc::new(Push::live(notice(id), true, Instant::now())));
+        state.publish(
+            &Arc::new(Push::live(notice(id), true, Instant::now())),
+            Millis::MAX,
+        );
     }
     assert_eq!(device.take_signals().close, Some(CloseReason::TooSlow));
     assert!(state.log.len() <= LOG_IDS);
@@ -518,8 +532,14 @@ fn a_session_that_leaves_too_much_behind_is_closed_as_too_slow() {
 #[test]
 fn what_is_never_stored_takes_no_place_in_the_window() {
     let (mut state, device) = caught_up(1);
-    state.publish(&Arc::new(Push::live(notice(1), true, Instant::now())));
-    state.publish(&Arc::new(Push::live(notice(2), false, Instant::now())));
+    state.publish(
+        &Arc::new(Push::live(notice(1), true, Instant::now())),
+        Millis::MAX,
+    );
+    state.publish(
+        &Arc::new(Push::live(notice(2), false, Instant::now())),
+        Millis::MAX,
+    );
     let mut items = Vec::new();
     state.take(device.key(), 9, &mut items);
     assert_eq!(items.len(), 2);
@@ -530,11 +550,8 @@ fn an_idle_session_keeps_no_buffers_from_busier_times() {
     let (mut state, device) = caught_up(128);
     let ids: Vec<_> = (1..=100).map(NoticeId::from_bits).collect();
     ids.iter().for_each(|id| {
-        state.publish(&Arc::new(Push::live(
-            notice(id.bits()),
-            true,
-            Instant::now(),
-        )))
+        let push = Arc::new(Push::live(notice(id.bits()), true, Instant::now()));
+        state.publish(&push, Millis::MAX);
     });
     state.take(device.key(), 200, &mut Vec::new());
     state.read(&ids, &ids, Reader::Session(device.key()), Millis::MAX);
@@ -571,8 +588,34 @@ fn a_wake_up_that_comes_after_its_notice_was_found_and_read_offers_nothing() {
     assert_eq!(items.len(), 1);
     let ids = [NoticeId::from_bits(1)];
     state.read(&ids, &[], Reader::Automatic(device.key()), horizon);
-    state.publish(&Arc::new(Push::live(notice(1), true, Instant::now())));
+    state.publish(
+        &Arc::new(Push::live(notice(1), true, Instant::now())),
+        horizon,
+    );
     state.take(device.key(), 8, &mut items);
     assert_eq!(items.len(), 1, "offered twice");
     assert!(!state.found_waiting(&ids));
+}
+
+/// A notice that is published by one way, acknowledged, and comes by the other: in every phase, stored or not.
+#[test]
+fn a_notice_that_comes_by_two_ways_is_offered_once() {
+    for stored in [true, false] {
+        let (mut state, device) = caught_up(8);
+        let push = Arc::new(Push::live(notice(1), stored, Instant::now()));
+        let mut items = Vec::new();
+        for _ in 0..2 {
+            state.publish(&push, 0);
+            state.take(device.key(), 8, &mut items);
+            let ids = [NoticeId::from_bits(1)];
+            state.read(&ids, &[], Reader::Automatic(device.key()), 0);
+        }
+        assert_eq!(items.len(), 1, "stored: {stored}");
+    }
+    let (mut state, device) = caught_up(1);
+    for id in [1, 2, 2] {
+        state.publish(&Arc::new(Push::live(notice(id), true, Instant::now())), 0);
+    }
+    assert_eq!(state.log.len(), 1);
+    assert!(state.need(device.key()).is_none());
 }

@@ -337,10 +337,11 @@ impl Registry {
         now - oldest
     }
 
-    /// Whether the account has a session here.
+    /// Whether the account has a session here that is behind nothing it knows of: only such a one can miss a notice.
     #[must_use]
-    pub fn is_online(&self, account: &AccountId) -> bool {
-        self.shard(account).lock().contains_key(account)
+    pub fn could_miss(&self, account: &AccountId) -> bool {
+        let entry = self.account(account);
+        entry.is_some_and(|entry| entry.state.lock().is_any_live())
     }
 
     /// Wake-ups for the account reach this node now, or the wait for it is given up. True when sessions waited for
@@ -382,16 +383,8 @@ impl Registry {
     pub fn publish(&self, notice: Arc<Notice>, ephemeral: bool, accepted: Instant) {
         if let Some(entry) = self.account(&notice.receiver) {
             let push = Arc::new(Push::live(notice, !ephemeral, accepted));
-            entry.state.lock().publish(&push);
-        }
-    }
-
-    /// The same for a notice whose wake-up may come once more, another way.
-    pub fn publish_unconfirmed(&self, notice: Arc<Notice>, ephemeral: bool, accepted: Instant) {
-        if let Some(entry) = self.account(&notice.receiver) {
-            let push = Arc::new(Push::live(notice, !ephemeral, accepted));
             let horizon = self.horizon();
-            entry.state.lock().publish_unconfirmed(&push, horizon);
+            entry.state.lock().publish(&push, horizon);
         }
     }
 

@@ -99,7 +99,7 @@ mod tests {
             ack: AckMode::Explicit,
             control_frames: true,
             window: 1,
-            token: HeldToken::Text(Arc::from("token")),
+            token: HeldToken::of_text("token"),
             losses,
             expires: Some(100),
             since: 0,

@@ -174,7 +174,7 @@ impl RedisTokens {
 
     fn held_key(&self, token: &HeldToken) -> Option<String> {
         match token {
-            HeldToken::Text(text) => self.keys.of(text),
+            HeldToken::Text(text, _) => self.keys.of(text),
             // Not of this store.
             HeldToken::Digest(_) | HeldToken::Proof(_) => None,
         }
@@ -184,7 +184,7 @@ impl RedisTokens {
 #[async_trait]
 impl SessionTokens for RedisTokens {
     fn hold(&self, token: &str) -> HeldToken {
-        HeldToken::Text(Arc::from(token))
+        HeldToken::of_text(token)
     }
 
     async fn resolve(&self, token: &str) -> Result<Option<Grant>, InboxError> {

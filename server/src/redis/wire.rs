@@ -34,9 +34,11 @@ impl LinkError {
         Self(reason.into())
     }
 
-    /// What the server answered, in its words, cut short.
+    /// What the server answered, in its words, cut short, and without what it repeats of the command.
     pub(super) fn answered(what: &str, error: &[u8]) -> Self {
-        let text: String = String::from_utf8_lossy(error).chars().take(160).collect();
+        let text = String::from_utf8_lossy(error);
+        let own = text.split(", with args").next().unwrap_or_default();
+        let text: String = own.chars().take(160).collect();
         Self(format!("{what}: {text}"))
     }
 }

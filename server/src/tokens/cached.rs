@@ -213,7 +213,7 @@ mod tests {
     #[async_trait]
     impl SessionTokens for Fake {
         fn hold(&self, token: &str) -> HeldToken {
-            HeldToken::Text(token.into())
+            HeldToken::of_text(token)
         }
         async fn resolve(&self, _: &str) -> Result<Option<Grant>, InboxError> {
             self.check().map(|()| self.grant())

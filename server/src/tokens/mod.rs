@@ -49,8 +49,8 @@ impl fmt::Debug for TokenDigest {
 pub enum HeldToken {
     /// Its digest.
     Digest(TokenDigest),
-    /// Its text.
-    Text(Arc<str>),
+    /// Its text, and its digest, which is asked for more often than it is worth reckoning anew.
+    Text(Arc<str>, TokenDigest),
     /// What it proved.
     Proof(Arc<Proof>),
 }
@@ -65,12 +65,18 @@ pub struct Proof {
 }
 
 impl HeldToken {
+    /// A token kept by its text.
+    #[must_use]
+    pub fn of_text(token: &str) -> Self {
+        Self::Text(Arc::from(token), TokenDigest::of(token))
+    }
+
     /// The token's digest, by which nodes speak of it among themselves.
     #[must_use]
     pub fn digest(&self) -> TokenDigest {
         match self {
             Self::Digest(digest) => *digest,
-            Self::Text(text) => TokenDigest::of(text),
+            Self::Text(_, digest) => *digest,
             Self::Proof(proof) => proof.digest,
         }
     }

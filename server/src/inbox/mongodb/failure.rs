@@ -24,7 +24,12 @@ impl From<Error> for Failure {
 }
 
 /// Answers of a server that is no longer, or not yet, the one that takes writes.
-const MOVED: [i32; 10] = [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435];
+const MOVED: [i32; 15] = [
+    6, 7, 89, 91, 133, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436,
+];
+
+/// An answer that says nothing: one operation may have met a fault of the engine, or the engine behind is gone.
+const INTERNAL: i32 = 1;
 
 /// Answers to who may not do what it asks for: nothing else will go better.
 const REFUSED: [i32; 2] = [13, 18];
@@ -53,6 +58,19 @@ impl Failure {
             _ => error
                 .get_custom::<RefusedUpdate>()
                 .is_some_and(|refused| is_collision(refused.0)),
+        }
+    }
+
+    /// Whether the engine failed without saying why.
+    pub(super) fn internal(&self) -> bool {
+        let Self::Driver(error) = self else {
+            return false;
+        };
+        match error.kind.as_ref() {
+            ErrorKind::Command(command) => command.code == INTERNAL,
+            _ => error
+                .get_custom::<RefusedUpdate>()
+                .is_some_and(|refused| refused.0 == INTERNAL),
         }
     }
 

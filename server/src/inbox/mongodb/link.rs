@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
@@ -32,6 +33,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// How often an operation that runs into other writes is tried again, and the pause after the first time.
 const COLLISIONS: u32 = 4;
+
+/// So many faults of the engine in a row are borne before it counts as away.
+const FAULTS_IN_A_ROW: u32 = 2;
 const AFTER_A_COLLISION: Duration = Duration::from_millis(10);
 
 pub(super) type Documents = Collection<RawDocumentBuf>;
@@ -56,6 +60,8 @@ pub(super) struct Link {
     write_concern: Document,
     away: Mutex<Option<InboxError>>,
     went_away: Notify,
+    /// Faults of the engine since something went well.
+    internal: AtomicU32,
 }
 
 impl Link {
@@ -74,6 +80,7 @@ impl Link {
             denied: database.collection(collection::DENIED),
             write_concern: options.acknowledged.document(),
             away: Mutex::new(None),
+            internal: AtomicU32::new(0),
             went_away: Notify::new(),
             client,
             database,
@@ -94,7 +101,11 @@ impl Link {
         operation: impl Future<Output = mongodb::error::Result<T>>,
     ) -> Result<T, Failure> {
         self.available().map_err(Failure::Away)?;
-        within_time(operation).await
+        let outcome = within_time(operation).await;
+        if outcome.is_ok() {
+            self.internal.store(0, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// Runs an operation that may be repeated: once more when the connection broke under the first, and a few times
@@ -133,7 +144,10 @@ impl Link {
             Failure::Away(why) => return why.clone(),
             _ => unavailable(failure.reason()),
         };
-        if failure.only_this() {
+        // One by itself is a fault; several and nothing between that goes well mean that the engine is gone.
+        let gone =
+            failure.internal() && self.internal.fetch_add(1, Ordering::Relaxed) >= FAULTS_IN_A_ROW;
+        if failure.only_this() && !gone {
             tracing::error!(reason = %why.reason, "MongoDB refused an operation");
         } else {
             self.lost(&why);

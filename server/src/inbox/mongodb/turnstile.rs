@@ -60,10 +60,20 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(over) = self.over.take() {
-            // Nobody may be waiting.
-            let _ = over.send(self.before.take().map(Earlier));
+        let Some(over) = self.over.take() else {
+            return;
+        };
+        // Turns that are over are left out, lest many that are given up make a chain of them.
+        let mut before = self.before.take();
+        while let Some(earlier) = &mut before {
+            match earlier.try_recv() {
+                Ok(Some(Earlier(even_earlier))) => before = Some(even_earlier),
+                Ok(None) | Err(oneshot::error::TryRecvError::Closed) => before = None,
+                Err(oneshot::error::TryRecvError::Empty) => break,
+            }
         }
+        // Nobody may be waiting.
+        let _ = over.send(before.map(Earlier));
     }
 }
 
@@ -85,6 +95,16 @@ mod tests {
         }
         tasks.join_all().await;
         assert!(told.lock().iter().copied().eq(0..20), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_million_turns_that_are_given_up_leave_nothing_behind() {
+        let turnstile = Turnstile::default();
+        let first = turnstile.take();
+        (0..1_000_000).for_each(|_| drop(turnstile.take()));
+        drop(first);
+        drop(turnstile.take());
+        drop(turnstile);
     }
 
     #[tokio::test]

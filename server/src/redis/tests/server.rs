@@ -31,10 +31,15 @@ pub(super) fn unique(what: &str) -> String {
     format!("{what}-{:016x}:", u64::from_ne_bytes(bytes))
 }
 
-/// A port that nobody has now.
+/// A port that nobody has now, below those that the system gives to who asks for any: a server finds it free when it
+/// starts, also again.
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let at_random = std::iter::repeat_with(|| {
+        let random = getrandom::u32().expect("randomness") % 7_000;
+        14_000 + u16::try_from(random).expect("small")
+    });
+    at_random.take(1000).find(free).expect("a free port")
 }
 
 /// A server of a test's own, in a folder of its own. It ends with the test.
