@@ -2,7 +2,7 @@
 //!
 //! Counting for each notice would cost as much as storing it. So an account may be given a hundredth of its limit in a
 //! minute without a count. Beyond that it is counted once, and the count is kept up to date by what this process stages
-//! and reads. Other processes are not seen; so a count is believed for a minute, and near the limit not at all. What is
+//! and reads. Other processes are not seen; so a count is believed for a minute, and near the limit for a moment. What is
 //! refused is refused by a fresh count, made while nothing of the account was under way here: within one process the
 //! limit is exact. Between processes it may be passed by what the others staged within that minute.
 
@@ -14,7 +14,8 @@ use crate::domain::AccountId;
 /// How long a count, and the allowance without one, is believed.
 const BELIEVED: Duration = Duration::from_secs(60);
 
-/// How long a full inbox is taken to be full, unless this process reads some of it.
+/// How long a full inbox is taken to be full, unless this process reads some of it; and how long a count near the limit
+/// is believed. One such account must not have every group counted, behind which all others wait.
 const FULL_FOR: Duration = Duration::from_millis(500);
 
 /// Accounts in each of the two generations: some 10 MB in all.
@@ -89,6 +90,9 @@ impl UnreadCounts {
                 Verdict::Full
             }
             Some((count, _)) if count + entry.pending + wanted < near => Verdict::Take,
+            Some((count, age)) if count + entry.pending + wanted <= limit && age < FULL_FOR => {
+                Verdict::Take
+            }
             Some(_) => Verdict::Count,
             None => entry.allow(wanted, allowance, now),
         };
