@@ -302,9 +302,17 @@ mod tests {
         counts.settled(&who, 100, 100);
         assert_eq!(counts.judge(&who, 300, now), Verdict::Take);
         counts.settled(&who, 300, 300);
-        assert_eq!(counts.judge(&who, 60, now), Verdict::Count);
+        let later = now + FULL_FOR;
+        assert_eq!(counts.judge(&who, 60, later), Verdict::Count);
+        assert_eq!(
+            counts.judge(&who, 101, now),
+            Verdict::Count,
+            "never past it"
+        );
+        assert_eq!(counts.judge(&who, 60, now), Verdict::Take, "for a moment");
+        counts.settled(&who, 60, 60);
         counts.left(&who, 800);
-        assert_eq!(counts.judge(&who, 60, now), Verdict::Take);
+        assert_eq!(counts.judge(&who, 60, later), Verdict::Take);
     }
 
     #[test]
