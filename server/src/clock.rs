@@ -5,13 +5,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
 
 /// Tells the time of whoever made it: as a rule the store's, by which ids, lags and the ends of tokens are reckoned.
 pub type Now = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// A duration in whole milliseconds; one that does not fit is the longest that does.
+#[must_use]
+pub fn whole_millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+}
 
 /// Where the time of day comes from.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +60,5 @@ impl Clock {
 fn system_now() -> Millis {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+        .map_or(0, whole_millis)
 }

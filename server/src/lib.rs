@@ -6,6 +6,7 @@
 //! ends. `docs/ARCHITECTURE.md` walks through it.
 
 pub mod app;
+mod chance;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
+use crate::chance;
 use crate::clock::{Clock, Now};
 use crate::cluster::bus::{Bus, NodeId};
 use crate::cluster::{Member, MemberParts, SweepPace, Sweeper};
@@ -94,14 +95,14 @@ pub(super) async fn open(config: &Arc<Config>, startup: &Startup) -> Result<Back
         bus: bus.clone(),
     };
     let cluster = Member::new(id, parts);
-    let store = open_store(config, &metrics, &registry, &cluster, startup).await?;
+    let meter: Arc<dyn StoreMetrics> = Arc::new(MeteredStore(Arc::clone(&metrics)));
+    let store = open_store(config, &meter, &registry, &cluster, startup).await?;
     let inbox = store.inbox();
     let jwt = config
         .jwt
         .as_ref()
         .map(|jwt| verifier(jwt, config))
         .transpose()?;
-    let meter = Arc::new(MeteredStore(Arc::clone(&metrics)));
     let tokens = tokens(config, &store, redis.as_ref(), jwt.as_ref(), meter);
     cluster.attach(&inbox, &tokens);
     let demo = prepare_demo(config, &store, &*tokens).await?;
@@ -125,19 +126,19 @@ fn shares_its_inbox(config: &Config) -> bool {
 
 async fn open_store(
     config: &Config,
-    metrics: &Arc<Metrics>,
+    meter: &Arc<dyn StoreMetrics>,
     registry: &Arc<Registry>,
     cluster: &Arc<Member>,
     startup: &Startup,
 ) -> Result<Store, StartError> {
     match &config.inbox {
         InboxBackend::Embedded => {
-            let store = open_embedded(config, metrics, registry).await?;
+            let store = open_embedded(config, meter, registry).await?;
             Ok(Store::Embedded(store))
         }
         InboxBackend::MongoDb(mongodb) => {
             registry.share(cluster.presence());
-            let options = mongodb_options(config, mongodb, Arc::clone(metrics));
+            let options = mongodb_options(config, mongodb, Arc::clone(meter));
             let store = open_mongodb(options, cluster, startup).await?;
             Ok(Store::MongoDb(store))
         }
@@ -160,20 +161,15 @@ async fn open_mongodb(
             }
             opened => return Ok(opened?),
         }
-        tokio::time::sleep(pause + pause.mul_f64(jitter())).await;
+        tokio::time::sleep(pause + pause.mul_f64(chance::roll().unwrap_or(0.0))).await;
         pause = (pause * 2).min(LAST_RETRY);
     }
-}
-
-/// From 0 to 1: nodes that wait for one thing do not come back to it in one moment.
-fn jitter() -> f64 {
-    f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 fn mongodb_options(
     config: &Config,
     mongodb: &MongoDbConfig,
-    metrics: Arc<Metrics>,
+    metrics: Arc<dyn StoreMetrics>,
 ) -> MongoOptions {
     MongoOptions {
         acknowledged: match mongodb.write_concern {
@@ -184,7 +180,7 @@ fn mongodb_options(
         unread_per_account: config.limits.unread_per_account as u64,
         retention: config.retention.notices,
         idempotency_kept: config.retention.idempotency,
-        metrics: Arc::new(MeteredStore(metrics)),
+        metrics,
         ..MongoOptions::new(mongodb.uri.clone(), mongodb.database.clone())
     }
 }
@@ -364,10 +360,10 @@ fn registry_limits(config: &Config) -> RegistryLimits {
 
 async fn open_embedded(
     config: &Config,
-    metrics: &Arc<Metrics>,
+    meter: &Arc<dyn StoreMetrics>,
     registry: &Arc<Registry>,
 ) -> Result<Arc<EmbeddedStore>, StartError> {
-    let options = store_options(config, Arc::clone(metrics));
+    let options = store_options(config, Arc::clone(meter));
     let observer = Arc::clone(registry);
     let runtime = tokio::runtime::Handle::current();
     let opening = tokio::task::spawn_blocking(move || {
@@ -383,7 +379,7 @@ fn new_node_id() -> Result<NodeId, StartError> {
     Ok(NodeId(random))
 }
 
-fn store_options(config: &Config, metrics: Arc<Metrics>) -> Options {
+fn store_options(config: &Config, metrics: Arc<dyn StoreMetrics>) -> Options {
     Options {
         max_bytes: config.store.max_bytes,
         min_free_bytes: config.store.min_free_bytes,
@@ -391,7 +387,7 @@ fn store_options(config: &Config, metrics: Arc<Metrics>) -> Options {
         unread_per_account: config.limits.unread_per_account as u64,
         retention: config.retention.notices,
         idempotency_kept: config.retention.idempotency,
-        metrics: Arc::new(MeteredStore(metrics)),
+        metrics,
         ..Options::new(config.data_dir.clone())
     }
 }

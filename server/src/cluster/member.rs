@@ -130,21 +130,19 @@ impl Member {
     }
 
     /// Publishes what must reach the others some time: if not now, when the link is back.
-    pub(super) fn publish_or_owe(self: &Arc<Self>, message: Message) {
+    pub(super) fn publish_or_owe(self: &Arc<Self>, messages: Vec<Message>) {
         if self.parts.bus.is_none() {
             return;
         }
-        match self.publish(vec![message.clone()]) {
-            None => self.owed.lock().message(message),
-            Some(receipt) => {
-                let member = Arc::clone(self);
-                tokio::spawn(async move {
-                    if receipt.confirmed().await.is_err() {
-                        member.owed.lock().message(message);
-                    }
-                });
+        let Some(receipt) = self.publish(messages.clone()) else {
+            return self.owed.lock().messages(messages);
+        };
+        let member = Arc::clone(self);
+        tokio::spawn(async move {
+            if receipt.confirmed().await.is_err() {
+                member.owed.lock().messages(messages);
             }
-        }
+        });
     }
 
     /// Says what is owed, now that the link is there. What fails once more is owed once more.
@@ -160,25 +158,8 @@ impl Member {
             messages.push(self.letter(Channel::Nodes, &Letter::Look));
         }
         for chunk in messages.chunks(PAY_AT_ONCE) {
-            self.pay(chunk.to_vec());
+            self.publish_or_owe(chunk.to_vec());
         }
-    }
-
-    fn pay(self: &Arc<Self>, messages: Vec<Message>) {
-        let receipt = self.publish(messages.clone());
-        let member = Arc::clone(self);
-        tokio::spawn(async move {
-            let paid = match receipt {
-                Some(receipt) => receipt.confirmed().await.is_ok(),
-                None => false,
-            };
-            if !paid {
-                let mut owed = member.owed.lock();
-                messages
-                    .into_iter()
-                    .for_each(|message| owed.message(message));
-            }
-        });
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::bus::{Channel, Message, Receipt};
 use super::member::Member;
 use super::wire::Letter;
-use crate::clock::Millis;
+use crate::clock::whole_millis;
 use crate::domain::{AccountId, Notice, NoticeId};
 use crate::inbox::{CommitObserver, Committed, Telling};
 
@@ -103,7 +103,7 @@ impl Member {
             let letter = Letter::Staged {
                 notice: Arc::clone(&notice),
                 ephemeral,
-                accepted: self.now().saturating_sub(elapsed(accepted)),
+                accepted: self.now().saturating_sub(whole_millis(accepted.elapsed())),
             };
             let channel = Channel::Account(notice.receiver.clone());
             out.messages.push(self.letter(channel, &letter));
@@ -179,10 +179,7 @@ impl Member {
             self.registry()
                 .publish(fresh.notice, fresh.ephemeral, fresh.accepted);
         }
-        let mut owed = self.owed.lock();
-        lasting
-            .into_iter()
-            .for_each(|message| owed.message(message));
+        self.owed.lock().messages(lasting);
     }
 }
 
@@ -208,10 +205,6 @@ fn in_parts(messages: Vec<Message>) -> VecDeque<Vec<Message>> {
         }
     }
     parts
-}
-
-fn elapsed(since: Instant) -> Millis {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -39,6 +39,13 @@ impl Owed {
         self.messages.push_back(message);
     }
 
+    /// Owes messages, in their order.
+    pub(super) fn messages(&mut self, messages: Vec<Message>) {
+        messages
+            .into_iter()
+            .for_each(|message| self.message(message));
+    }
+
     /// Owes a look into the account's inbox.
     pub(super) fn look(&mut self, account: &AccountId) {
         if self.looks.len() < MOST {

@@ -275,7 +275,7 @@ impl Member {
     pub fn token_revoked(self: &Arc<Self>, token: &TokenDigest, account: Option<&AccountId>) {
         self.close_token(token, account);
         let letter = Letter::Revoked(*token, account.cloned());
-        self.publish_or_owe(self.letter(Channel::Nodes, &letter));
+        self.publish_or_owe(vec![self.letter(Channel::Nodes, &letter)]);
     }
 
     pub(super) fn close_token(&self, token: &TokenDigest, account: Option<&AccountId>) {
@@ -314,7 +314,7 @@ impl Member {
         if self.registry().limits().one_per_account {
             let letter = Letter::Joined(session.spec().since);
             let channel = Channel::Account(session.account().clone());
-            self.publish_or_owe(self.letter(channel, &letter));
+            self.publish_or_owe(vec![self.letter(channel, &letter)]);
         }
     }
 }

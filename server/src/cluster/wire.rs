@@ -264,7 +264,7 @@ fn encode(from: NodeId, sent: Millis, letter: &Letter) -> Bytes {
         Letter::Look | Letter::Unknown => frame.look = true,
         Letter::Revoked(token, account) => {
             frame.revoked = Some(RevokedFrame {
-                token: hex(&token.0),
+                token: token.to_hex(),
                 account: account.as_ref().map(|account| account.as_str().into()),
             });
         }
@@ -340,9 +340,8 @@ fn letter_of(frame: Frame<'_>, channel: &Channel) -> Letter {
     }
     if let Some(revoked) = frame.revoked {
         let account = revoked.account.as_deref().map(AccountId::trusted);
-        return unhex(&revoked.token).map_or(Letter::Unknown, |token| {
-            Letter::Revoked(TokenDigest(token), account)
-        });
+        return TokenDigest::from_hex(&revoked.token)
+            .map_or(Letter::Unknown, |token| Letter::Revoked(token, account));
     }
     if let (Some(number), Some(question)) = (frame.number, frame.ask) {
         let question = serde_json::from_str(question.get()).unwrap_or(Question::Unknown);
@@ -403,27 +402,6 @@ impl From<WhyFrame> for Withdrawal {
             WhyFrame::Expired => Self::Expired,
         }
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _never_fails = write!(text, "{byte:02x}");
-            text
-        })
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

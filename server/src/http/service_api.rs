@@ -13,7 +13,7 @@ use super::intake::StageCall;
 use super::problem::{Code, Problem};
 use super::services::Services;
 use super::strict_json::parse;
-use crate::clock::Millis;
+use crate::clock::{Millis, whole_millis};
 use crate::cluster::SessionAt;
 use crate::domain::{AccountId, Draft, NoticeId, StateName};
 use crate::inbox::Staged;
@@ -283,10 +283,7 @@ where
     let input: IssueInput = parse(&body)?;
     let account = services.intake.account("accountId", &input.account_id)?;
     let ttl = token_ttl(&services, input.ttl_seconds)?;
-    let expires = services
-        .inbox
-        .now()
-        .saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let expires = services.inbox.now().saturating_add(whole_millis(ttl));
     let issued = services.tokens.issue(&account, expires).await?;
     json(
         StatusCode::CREATED,

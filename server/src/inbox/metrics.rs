@@ -1,6 +1,8 @@
 //! What a store reports while it runs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::InboxError;
 
 /// The store's operations, as metrics name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +83,20 @@ pub trait StoreMetrics: Send + Sync + 'static {
 
     /// A pushed mark was given up, as too many waited.
     fn pushed_mark_dropped(&self) {}
+}
+
+/// Tells how an operation went that began at `started`; answers its outcome.
+pub(crate) fn measured<T>(
+    metrics: &dyn StoreMetrics,
+    operation: Operation,
+    started: Instant,
+    outcome: Result<T, InboxError>,
+) -> Result<T, InboxError> {
+    metrics.operation(operation, started.elapsed());
+    if outcome.is_err() {
+        metrics.error(operation);
+    }
+    outcome
 }
 
 /// Tells nobody.

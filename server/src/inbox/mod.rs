@@ -14,4 +14,5 @@ pub use contract::{
     CommitObserver, Committed, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Reader,
     SessionKey, StageError, Staged, Telling, Unread, UnreadPage, Withdrawal,
 };
+pub(crate) use metrics::measured;
 pub use metrics::{NoMetrics, Operation, StoreMetrics};

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::chance;
+
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 /// A link that held this long was a good one: the next attempt comes soon.
@@ -27,15 +29,8 @@ impl Pauses {
         let pause = self.next;
         self.next = (2 * pause).min(LONGEST);
         // Between half of it and all of it.
-        pause.mul_f64(0.5 + 0.5 * dice())
+        pause.mul_f64(0.5 + 0.5 * chance::roll().unwrap_or(1.0))
     }
-}
-
-/// A number from 0 to 1. Without randomness there is no jitter, which is no reason to stop.
-fn dice() -> f64 {
-    let mut byte = [0];
-    let rolled = getrandom::fill(&mut byte);
-    rolled.map_or(1.0, |()| f64::from(byte[0]) / 255.0)
 }
 
 #[cfg(test)]

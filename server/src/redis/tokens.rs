@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ::redis::{Pipeline, Value};
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
@@ -17,7 +15,7 @@ use super::connect::Connector;
 use crate::clock::{Millis, Now};
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
-use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens};
+use crate::tokens::{Grant, HeldToken, IssuedToken, SessionTokens, new_token};
 
 /// How much longer than a token its key stays: Redis counts by a clock of its own, and what is in the value decides.
 const SWEPT_AFTER: Millis = 10_000;
@@ -209,9 +207,7 @@ impl SessionTokens for RedisTokens {
     }
 
     async fn issue(&self, account: &AccountId, expires: Millis) -> Result<IssuedToken, InboxError> {
-        let mut bits = [0; 32];
-        getrandom::fill(&mut bits).map_err(|_| unavailable("there is no randomness"))?;
-        let token = URL_SAFE_NO_PAD.encode(bits);
+        let token = new_token().map_err(|_| unavailable("there is no randomness"))?;
         let key = self.keys.of(&token).ok_or_else(|| {
             unavailable("the prefix of session tokens lies within the server's own namespace")
         })?;

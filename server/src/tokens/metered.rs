@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
 use crate::clock::Millis;
 use crate::domain::AccountId;
-use crate::inbox::{InboxError, Operation, StoreMetrics};
+use crate::inbox::{InboxError, Operation, StoreMetrics, measured};
 
 /// A token store that reports its operations, for one that does not by itself.
 pub struct MeteredTokens {
@@ -30,12 +30,7 @@ impl MeteredTokens {
         outcome: impl Future<Output = Result<T, InboxError>>,
     ) -> Result<T, InboxError> {
         let started = Instant::now();
-        let outcome = outcome.await;
-        self.metrics.operation(operation, started.elapsed());
-        if outcome.is_err() {
-            self.metrics.error(operation);
-        }
-        outcome
+        measured(&*self.metrics, operation, started, outcome.await)
     }
 }
 

@@ -17,6 +17,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::clock::Millis;
 use crate::domain::AccountId;
@@ -32,6 +34,30 @@ impl TokenDigest {
     pub fn of(token: &str) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// As 64 hexadecimal digits: for keys and messages, never for a log.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        use fmt::Write as _;
+        let write = |mut text: String, byte: &u8| {
+            let _never_fails = write!(text, "{byte:02x}");
+            text
+        };
+        self.0.iter().fold(String::with_capacity(64), write)
+    }
+
+    /// Reads it from there; none from another text.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
     }
 }
 
@@ -104,6 +130,16 @@ pub struct IssuedToken {
     pub token: String,
     /// When it ends.
     pub expires: Millis,
+}
+
+/// The text of a new token: 256 random bits, as base64url.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn new_token() -> Result<String, getrandom::Error> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)?;
+    Ok(URL_SAFE_NO_PAD.encode(secret))
 }
 
 /// Where session tokens live.

@@ -15,7 +15,7 @@ use super::figures::{Fault, Figures};
 use super::roads::Roads;
 use super::senders::Sender;
 use super::world::World;
-use crate::support::{Random, Request, eventually, eventually_within};
+use crate::support::{Random, Request, assert_no_faults, eventually, eventually_within};
 
 const ACCOUNTS: usize = 60;
 const SENDERS: u32 = 40;
@@ -245,13 +245,7 @@ async fn check(name: &str, world: &World, book: &Book, fault: Fault) {
         }
     }
     println!("{name}: {late} notices came behind a later one of their sender");
-    let count = grave.len();
-    grave.truncate(20);
-    assert!(
-        count == 0,
-        "{count} faults, the first ones:\n{}",
-        grave.join("\n")
-    );
+    assert_no_faults(grave);
     assert!(
         figures.recovered < RECOVERED,
         "recovered {:?} after the fault's end",

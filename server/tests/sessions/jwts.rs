@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Api, Folder, Handshake, Issuer, KEY, Program, Request, Server, Socket, eventually,
 };
+use crate::tokens::outlives;
 
 fn server() -> Server {
     Server::with(&Issuer::settings())
@@ -180,21 +181,7 @@ async fn a_session_that_refreshes_its_jwt_in_time_lives_on() {
     refresh(&mut client, &long).await;
     let refreshed = client.expect("refreshed").await;
     assert_eq!(refreshed["expireTime"], exp * 1000);
-    let first_is_over = eventually("the first JWT's end", async || {
-        let answer = server.client_get(&short, "/session").await;
-        if answer.status == 401 {
-            Ok(())
-        } else {
-            Err(answer)
-        }
-    });
-    tokio::select! {
-        () = first_is_over => {}
-        code = client.closed() => panic!("closed with {code:?}"),
-    }
-    // The heart that pings looks at the tokens in the same beat: between two pings it has seen that the first is over.
-    client.ping().await;
-    client.ping().await;
+    outlives(&server, &mut client, &short).await;
     is_still_there(&server, &mut client).await;
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Handshake, Server, eventually};
+use crate::support::{Handshake, Server, Socket, eventually};
 
 const TOKEN_ENDED: &str = "notice_sessions_closed_total{reason=\"token_ended\"}";
 
@@ -39,21 +39,7 @@ async fn a_session_that_refreshes_its_token_in_time_lives_on() {
     let session = server.client_get(&long, "/session").await.json();
     assert_eq!(refreshed["expireTime"], session["expireTime"]);
 
-    let first_is_over = eventually("the first token's end", async || {
-        let answer = server.client_get(&short, "/session").await;
-        if answer.status == 401 {
-            Ok(())
-        } else {
-            Err(answer)
-        }
-    });
-    tokio::select! {
-        () = first_is_over => {}
-        code = client.closed() => panic!("closed with {code:?}"),
-    }
-    // The heart that pings looks at the tokens in the same beat: between two pings it has seen that the first is over.
-    client.ping().await;
-    client.ping().await;
+    outlives(&server, &mut client, &short).await;
     let id = server.stage("u2", "still there?").await;
     assert_eq!(client.notice().await.id, id);
 }
@@ -164,4 +150,23 @@ async fn tokens_survive_a_restart() {
         .refused(server.public)
         .await
         .expect(401);
+}
+
+/// Waits until a token is over, and until a session that no longer lives by it has outlived its end.
+pub(crate) async fn outlives(server: &Server, client: &mut Socket, token: &str) {
+    let is_over = eventually("the first token's end", async || {
+        let answer = server.client_get(token, "/session").await;
+        if answer.status == 401 {
+            Ok(())
+        } else {
+            Err(answer)
+        }
+    });
+    tokio::select! {
+        () = is_over => {}
+        code = client.closed() => panic!("closed with {code:?}"),
+    }
+    // The heart that pings looks at the tokens in the same beat: between two pings it has seen that the first is over.
+    client.ping().await;
+    client.ping().await;
 }

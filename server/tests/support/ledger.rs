@@ -94,13 +94,7 @@ impl Ledger {
     pub fn check(&self) {
         let Faults { mut grave, late } = self.faults();
         grave.extend(late.into_iter().map(|late| late.what));
-        let count = grave.len();
-        grave.truncate(20);
-        assert!(
-            count == 0,
-            "{count} faults, the first ones:\n{}",
-            grave.join("\n")
-        );
+        assert_no_faults(grave);
     }
 
     /// What there is against the same, for a test that knows when order may suffer.
@@ -138,6 +132,17 @@ impl Ledger {
         }
         faults
     }
+}
+
+/// Fails, with the first of them, if there are any.
+pub fn assert_no_faults(mut faults: Vec<String>) {
+    let count = faults.len();
+    faults.truncate(20);
+    assert!(
+        count == 0,
+        "{count} faults, the first ones:\n{}",
+        faults.join("\n")
+    );
 }
 
 impl SessionLog {

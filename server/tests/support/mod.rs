@@ -37,7 +37,7 @@ pub use api::{Api, KEY};
 pub use folder::Folder;
 pub use http::{Connection, Request, Response};
 pub use jwts::Issuer;
-pub use ledger::{Faults, Late, Ledger, SessionLog};
+pub use ledger::{Faults, Late, Ledger, SessionLog, assert_no_faults};
 pub use metrics::Scrape;
 pub use nodes::Cluster;
 pub use notice::Notice;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
-use base64::Engine as _;
 
 use super::op::Op;
 use super::shared::unavailable;
@@ -12,7 +11,9 @@ use crate::clock::Millis;
 use crate::domain::AccountId;
 use crate::inbox::InboxError;
 use crate::inbox::Operation;
-use crate::tokens::{DenyList, Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
+use crate::tokens::{
+    DenyList, Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest, new_token,
+};
 
 #[async_trait]
 impl SessionTokens for EmbeddedStore {
@@ -88,10 +89,7 @@ impl EmbeddedStore {
         account: AccountId,
         expires: Millis,
     ) -> Result<IssuedToken, InboxError> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|_| unavailable("the system has no random numbers"))?;
-        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
+        let token = new_token().map_err(|_| unavailable("the system has no random numbers"))?;
         let digest = TokenDigest::of(&token);
         self.ask(|answer| Op::IssueToken {
             digest,

@@ -12,7 +12,7 @@ use super::options::Options;
 use super::pushed::PushedMarks;
 use super::tables::Tables;
 use super::young::Young;
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, whole_millis};
 use crate::inbox::{InboxError, StoreMetrics};
 
 /// The bodies of all waiting drafts, in KiB: 32 MiB. At the bound, callers wait.
@@ -50,11 +50,10 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn of(options: &Options) -> Self {
-        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
         Self {
             unread_per_account: options.unread_per_account,
-            retention: millis(options.retention),
-            idempotency_kept: millis(options.idempotency_kept),
+            retention: whole_millis(options.retention),
+            idempotency_kept: whole_millis(options.idempotency_kept),
             max_bytes: options.max_bytes,
             min_free_bytes: options.min_free_bytes,
         }

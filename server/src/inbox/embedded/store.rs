@@ -28,7 +28,7 @@ use crate::clock::{Clock, Millis};
 use crate::domain::{AccountId, Draft, Lifetime, Notice, NoticeId, NoticeState};
 use crate::inbox::{
     CommitObserver, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Operation, StageError,
-    Staged, UnreadPage,
+    Staged, UnreadPage, measured,
 };
 
 /// How often the writer looks at the clock: buffered reads are synced, and what expired is told, within twice
@@ -196,11 +196,7 @@ impl EmbeddedStore {
         started: Instant,
         outcome: Result<T, InboxError>,
     ) -> Result<T, InboxError> {
-        self.shared.metrics.operation(operation, started.elapsed());
-        if outcome.is_err() {
-            self.shared.metrics.error(operation);
-        }
-        outcome
+        measured(&*self.shared.metrics, operation, started, outcome)
     }
 
     fn prepare(&self, draft: Draft) -> Prepared {

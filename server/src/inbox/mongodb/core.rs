@@ -18,7 +18,9 @@ use super::time::StoreTime;
 use super::turnstile::{Turn, Turnstile};
 use crate::clock::Millis;
 use crate::domain::{AccountId, Fingerprint, NoticeId};
-use crate::inbox::{CommitObserver, Committed, InboxError, Operation, StoreMetrics, Telling};
+use crate::inbox::{
+    CommitObserver, Committed, InboxError, Operation, StoreMetrics, Telling, measured,
+};
 
 pub(super) struct Core {
     pub(super) link: Arc<Link>,
@@ -48,11 +50,7 @@ impl Core {
         started: Instant,
         outcome: Result<T, InboxError>,
     ) -> Result<T, InboxError> {
-        self.metrics.operation(operation, started.elapsed());
-        if outcome.is_err() {
-            self.metrics.error(operation);
-        }
-        outcome
+        measured(&*self.metrics, operation, started, outcome)
     }
 
     /// Tells what became true, in its turn, and answers when the other nodes know too.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
+use crate::chance;
 use crate::inbox::InboxError;
 
 /// Why an operation gave no result.
@@ -170,8 +171,7 @@ pub(super) const NOT_ENOUGH_MEMBERS: &str =
 
 /// Somewhere in the upper half of `most`, so that callers do not come back all at once.
 pub(super) fn spread(most: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    most / 2 + most.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+    most / 2 + most.mul_f64(chance::roll().unwrap_or(0.5) / 2.0)
 }
 
 /// An error for callers, with a wait that is right when the cause may pass.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::clock::Millis;
+use crate::clock::{Millis, whole_millis};
 use crate::config::Secret;
 use crate::inbox::{NoMetrics, StoreMetrics};
 
@@ -116,11 +116,10 @@ impl MongoOptions {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
         Limits {
             unread_per_account: self.unread_per_account,
-            retention: millis(self.retention),
-            idempotency_kept: millis(self.idempotency_kept),
+            retention: whole_millis(self.retention),
+            idempotency_kept: whole_millis(self.idempotency_kept),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use base64::Engine as _;
 use mongodb::bson::{Bson, RawDocument, doc};
 
 use super::core::{Core, Query};
@@ -15,7 +14,9 @@ use super::store::MongoStore;
 use crate::clock::Millis;
 use crate::domain::AccountId;
 use crate::inbox::{InboxError, Operation};
-use crate::tokens::{DenyList, Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest};
+use crate::tokens::{
+    DenyList, Grant, HeldToken, IssuedToken, SessionTokens, TokenDigest, new_token,
+};
 
 const ACCOUNT: &str = "accountID";
 const EXPIRES: &str = "expireTime";
@@ -59,10 +60,7 @@ impl Core {
     }
 
     async fn issue(&self, account: &AccountId, expires: Millis) -> Result<IssuedToken, InboxError> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|_| unavailable("the system has no random numbers"))?;
-        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
+        let token = new_token().map_err(|_| unavailable("the system has no random numbers"))?;
         // Set, not inserted: a try that broke may have stored it.
         let id = doc! { field::ID: binary(&TokenDigest::of(&token).0) };
         let set = doc! { "$set": { ACCOUNT: account.as_str(), EXPIRES: date(expires) } };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
-use crate::clock::Millis;
+use crate::clock::{Millis, whole_millis};
 use crate::config::{JwtAlgorithm, JwtConfig};
 use crate::domain::AccountId;
 
@@ -74,8 +74,4 @@ fn instant(value: &Value) -> Option<Millis> {
     }
     let since = Duration::try_from_secs_f64(value.as_f64()?).ok()?;
     Some(whole_millis(since))
-}
-
-fn whole_millis(duration: Duration) -> Millis {
-    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }

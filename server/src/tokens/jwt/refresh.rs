@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::JwtSetupError;
 use super::fetch::{Fetched, Site, Source, read_file};
 use super::keys::KeySet;
+use crate::chance;
 
 /// When to fetch again.
 #[derive(Clone, Copy)]
@@ -181,8 +182,5 @@ impl Refreshed {
 
 /// A little longer, by chance: nodes that began together shall not fetch together for ever.
 fn spread(pause: Duration) -> Duration {
-    let mut byte = [0];
-    // Without chance there is no spread, which is no reason to stop.
-    let _no_matter = getrandom::fill(&mut byte);
-    pause + pause.mul_f32(f32::from(byte[0]) / 255.0 / 5.0)
+    pause + pause.mul_f64(chance::roll().unwrap_or(0.0) / 5.0)
 }

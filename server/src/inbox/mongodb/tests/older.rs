@@ -38,24 +38,20 @@ impl Older {
         let id = ObjectId::from_parts(seconds, [1; 5], [0, 0, message.as_bytes()[0]]);
         let old = doc! { "_id": id, "receiverId": receiver, "senderId": "u9", "message": message,
         "createdTime": DateTime::from_millis(created), "read": read, "_class": "Notice" };
-        let notices = self
-            .store
-            .core()
-            .link
-            .database
-            .collection::<Document>("notice");
+        let notices = self.notices();
         notices.insert_one(old).await.expect("stored");
         NoticeId::from_object_id(id.bytes())
     }
 
+    /// The collection, as the older service uses it.
+    fn notices(&self) -> mongodb::Collection<Document> {
+        let database = &self.store.core().link.database;
+        database.collection("notice")
+    }
+
     /// What the older service would push to an account.
     async fn seen_by_it(&self, receiver: &str) -> Vec<String> {
-        let notices = self
-            .store
-            .core()
-            .link
-            .database
-            .collection::<Document>("notice");
+        let notices = self.notices();
         let unread = notices.find(doc! { "receiverId": receiver, "read": false });
         let mut unread = unread.sort(doc! { "createdTime": 1 }).await.expect("found");
         let mut seen = Vec::new();
@@ -209,12 +205,7 @@ async fn a_reader_heals_two_unread_notices_of_one_collapse_key() {
         .clone()
         .expect("staged")
         .id;
-    let notices = older
-        .store
-        .core()
-        .link
-        .database
-        .collection::<Document>("notice");
+    let notices = older.notices();
     let document = notices
         .find_one(doc! { "_id": old.to_string() })
         .await
@@ -240,12 +231,7 @@ async fn a_reader_heals_two_unread_notices_of_one_collapse_key() {
 #[tokio::test]
 async fn documents_that_are_no_notices_hide_none() {
     let older = Older::new().await;
-    let notices = older
-        .store
-        .core()
-        .link
-        .database
-        .collection::<Document>("notice");
+    let notices = older.notices();
     let created = i64::try_from(older.clock.now() - 1000).expect("a time");
     let created = DateTime::from_millis(created);
     let odd = |n: i32| doc! { "_id": n, "receiverId": "u1", "createdTime": created, "read": false };
