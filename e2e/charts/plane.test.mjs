@@ -133,7 +133,8 @@ const workIn = (namespace) => [
 const own = [
   ...every(['get', 'update'], ['coordination.k8s.io/leases'], 'notice-system', 'notice-operator'),
   ['create', 'coordination.k8s.io/leases', 'notice-system'],
-  ['get', '/secrets', 'notice-system', 'notice-operator-drain-key'],
+  ...every(['get', 'update'], ['/secrets'], 'notice-system', 'notice-operator-drain-key'),
+  ...every(['list', 'watch'], ['apiextensions.k8s.io/customresourcedefinitions'], undefined, 'httproutes.gateway.networking.k8s.io'),
   ['create', '/secrets', 'notice-system'],
   ...every(['get', 'list', 'watch'], ['networking.k8s.io/ingressclasses']),
 ];
@@ -153,7 +154,7 @@ const never = [
   ['delete', 'coordination.k8s.io/leases', 'notice-system', 'notice-operator'],
   ['get', 'coordination.k8s.io/leases', 'kube-system', 'notice-operator'],
   ['get', '/secrets', 'notice-system', 'another'], ['list', '/secrets', 'notice-system'],
-  ['patch', 'apiextensions.k8s.io/customresourcedefinitions'],
+  ...every(['list', 'patch', 'create'], ['apiextensions.k8s.io/customresourcedefinitions']),
 ];
 
 describe('permissions', () => {
