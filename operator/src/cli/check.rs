@@ -29,7 +29,7 @@ pub enum Unwell {
     #[error("{0} can't be reached: {1}")]
     Unreachable(Uri, String),
     /// Somebody is there and says nothing.
-    #[error("{0} does not answer within {} s", ANSWER.as_secs())]
+    #[error("{0} does not answer within {limit} s", limit = ANSWER.as_secs())]
     Silent(Uri),
     /// It says that it is not well.
     #[error("{0} answers {1}: {2}")]
