@@ -9,6 +9,7 @@ pub mod app;
 pub mod apply;
 pub mod build;
 pub mod chance;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod drain_key;
