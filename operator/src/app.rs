@@ -52,9 +52,9 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Where probes and metrics are served.
     pub metrics_listen: SocketAddr,
-    /// The operator's own namespace: of the Lease, and of its key.
-    pub pod_namespace: String,
-    /// The operator's own name, which no other operator may have.
+    /// The operator's own namespace, of the Lease and of its key; that of its account where it is not told.
+    pub pod_namespace: Option<String>,
+    /// The operator's own name, for the Lease and for events.
     pub pod_name: String,
     /// The image of a NoticeCluster that names none.
     pub server_image: String,
@@ -205,6 +205,7 @@ async fn follow_for_ever(watching: Watching, kind: ChildKind) {
 #[derive(Clone, Debug)]
 struct Parts {
     options: Options,
+    own_namespace: String,
     clients: Clients,
     index: SharedIndex,
     queue: Arc<Queue<ClusterKey>>,
@@ -216,6 +217,7 @@ struct Parts {
 
 impl Parts {
     fn new(options: &Options, config: kube::Config) -> Result<Self, RunError> {
+        let own_namespace = options.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let clients = Clients::new(config).map_err(|error| RunError::Config(chain(&error)))?;
         let (index, queue, freshness) = (SharedIndex::default(), Queue::shared(), Freshness::default());
         let feed = Feed {
@@ -224,6 +226,7 @@ impl Parts {
         };
         Ok(Self {
             options: options.clone(),
+            own_namespace,
             watching: Watching {
                 clients: clients.clone(),
                 freshness: freshness.clone(),
@@ -257,8 +260,8 @@ impl Parts {
         self.options.leader_elect.then(|| {
             Election::new(
                 self.clients.lease(),
-                &self.options.pod_namespace,
-                self.options.pod_name.clone(),
+                &self.own_namespace,
+                identity(&self.options.pod_name),
                 self.leadership.clone(),
             )
         })
@@ -298,7 +301,7 @@ impl Parts {
     async fn key(&self) -> DrainKey {
         self.leadership.acts().await;
         loop {
-            match drain_key::load_or_make(&self.clients.calls(), &self.options.pod_namespace).await {
+            match drain_key::load_or_make(&self.clients.calls(), &self.own_namespace).await {
                 Ok(key) => return key,
                 Err(error) => tracing::error!("nothing is reconciled until the operator has its key: {error}"),
             }
@@ -344,6 +347,17 @@ impl Parts {
         };
         ask_for_ever(Arc::clone(&self.index), board, Asker::new(self.options.admin_port), round_over).await;
     }
+}
+
+/// A name that no other process has, even if two are told the same one: a candidate believes that a lease with its own
+/// name is its own.
+fn identity(name: &str) -> String {
+    let mut bytes = [0; 4];
+    // Without chance the process's number must do.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = std::process::id().to_le_bytes();
+    }
+    format!("{name}_{:08x}", u32::from_le_bytes(bytes))
 }
 
 async fn work_for_ever(reconciler: Arc<Reconciler>, queue: Arc<Queue<ClusterKey>>, mut ends: watch::Receiver<bool>) {

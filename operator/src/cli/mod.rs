@@ -6,6 +6,8 @@
     reason = "the command line speaks to a person"
 )]
 
+mod run;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +23,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the operator until a signal asks for its end
+    Run(run::RunArgs),
     /// Print the CustomResourceDefinition
     Crd,
 }
@@ -29,6 +33,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(args) => run::run(args),
         Command::Crd => print_crd(),
     }
 }
