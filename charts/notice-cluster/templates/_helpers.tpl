@@ -34,7 +34,7 @@
 {{- define "notice-cluster.secrets" -}}
 {{- range $key, $value := . -}}
 {{- if kindIs "map" $value -}}
-{{- if regexMatch "[sS]ecretRef$" $key }}{{ $value.name }}{{ "\n" }}
+{{- if regexMatch "(?i)secretRef$" $key }}{{ $value.name }}{{ "\n" }}
 {{- else }}{{ include "notice-cluster.secrets" $value }}
 {{- end -}}
 {{- end -}}

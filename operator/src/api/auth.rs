@@ -29,8 +29,10 @@ pub struct AuthSpec {
 #[x_kube(
     validation = Rule::new("has(self.jwksUrl) != has(self.keySecretRef)")
         .message("auth.jwt needs exactly one source of keys: set either jwksUrl or keySecretRef"),
-    validation = Rule::new("!has(self.algorithms) || !self.algorithms.exists(a, a == 'HS256') || (self.algorithms.size() == 1 && has(self.keySecretRef))")
-        .message("HS256 stands alone and needs keySecretRef: beside a public key everybody who has that key could sign; list either HS256 or public-key algorithms in auth.jwt.algorithms"),
+    validation = Rule::new("!has(self.algorithms) || !self.algorithms.exists(a, a == 'HS256') || has(self.keySecretRef)")
+        .message("HS256 needs the shared secret, which no URL publishes: set auth.jwt.keySecretRef, or list RS256 or ES256"),
+    validation = Rule::new("!has(self.algorithms) || !has(self.keySecretRef) || self.algorithms.size() <= 1")
+        .message("the one key of auth.jwt.keySecretRef is for one algorithm: list only that one in auth.jwt.algorithms, or use jwksUrl"),
     validation = Rule::new("has(self.issuer) && has(self.audience)")
         .message("auth.jwt needs issuer and audience: set them to the iss and aud of your tokens"),
     validation = Rule::new("has(self.algorithms) && self.algorithms.size() > 0")

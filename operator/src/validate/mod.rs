@@ -4,6 +4,7 @@
 //! Admission has refused most mistakes already (schema and CEL rules). What builders rely on is checked here once more: an
 //! object may be older than a rule, and a rule can be missed where nothing was admitted (`render`).
 
+pub mod admission;
 mod facts;
 mod finding;
 pub mod quantity;
