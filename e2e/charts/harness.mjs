@@ -104,7 +104,7 @@ export const valueSets = {
       networkPolicy: { enabled: true, metricsFrom: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }] },
       monitoring: {
         serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
-        prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+        prometheusRule: { enabled: true, clusters: true, labels: { release: 'prometheus' } },
         dashboard: { enabled: true },
       },
     },

@@ -73,7 +73,8 @@ pub struct Metrics {
     sessions: IntGaugeVec,
 }
 
-const CLUSTER: [&str; 2] = ["namespace", "cluster"];
+/// Not `namespace`: that is the operator's own, which Prometheus adds.
+const CLUSTER: [&str; 2] = ["cluster_namespace", "cluster"];
 
 impl Metrics {
     /// New ones, at zero.
