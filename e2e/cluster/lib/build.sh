@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What a cluster is made of, built once: containerd, CoreDNS and Traefik from the Go module proxy, the
 # program of an empty pod, and Debian's packages. Only scripts/cluster sources this.
+# shellcheck disable=SC2034,SC2154,SC2164 # names are shared with scripts/cluster, where -e is set
 
 containerd_version=2.3.1
 coredns_version=1.14.2

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The files that the parts of a cluster read. Only scripts/cluster sources this.
-# shellcheck disable=SC2154 # scripts/cluster says where things are
+# shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
 
 people=(admin kube-controller-manager kube-scheduler kube-proxy coredns traefik prometheus)
 

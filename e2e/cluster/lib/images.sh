@@ -1,25 +1,25 @@
 # shellcheck shell=bash
 # Images made by hand, without a container engine, and given to the nodes. Only scripts/cluster sources
 # this.
-# shellcheck disable=SC2154 # scripts/cluster says where things are
+# shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
 
-# pack NAME USER PROGRAM FILE [LIBRARIES]: a docker archive, FILE, of an image with that program and,
-# where it is linked to any, the libraries that it needs.
+# pack NAME PROGRAM FILE HOW: a docker archive, FILE, of an image with that program at its root and,
+# where it is linked to any, the libraries that it needs. HOW it runs is a part of the config's JSON.
 pack() {
-  local name=$1 user=$2 program=$3 file=$4 folder layer config
+  local name=$1 program=$2 file=$3 how=$4 folder layer
   folder=$(mktemp -d "$home/pack.XXXXXX")
-  mkdir -p "$folder/layer/usr/local/bin" "$folder/layer/tmp"
-  chmod 1777 "$folder/layer/tmp"
-  cp --dereference "$program" "$folder/layer/usr/local/bin/"
-  libraries_of "$program" | while read -r layer; do
-    install -D "$layer" "$folder/layer$layer"
-  done
+  mkdir "$folder/layer"
+  install -m 755 "$program" "$folder/layer/"
+  strip --strip-debug "$folder/layer/$(basename "$program")"
+  while read -r layer; do
+    install -D -m 755 "$layer" "$folder/layer$layer"
+  done < <(libraries_of "$program")
   tar -C "$folder/layer" --sort=name --owner=0 --group=0 --mtime=@0 -cf "$folder/layer.tar" .
   layer=$(sha256sum "$folder/layer.tar" | cut -d' ' -f1)
-  config='{"architecture":"'$(architecture)'","os":"linux","config":{"User":"'$user'",'
-  config+='"Entrypoint":["/usr/local/bin/'$(basename "$program")'"]},'
-  config+='"rootfs":{"type":"layers","diff_ids":["sha256:'$layer'"]}}'
-  printf '%s' "$config" >"$folder/config.json"
+  cat >"$folder/config.json" <<JSON
+{"architecture":"$(architecture)","os":"linux","config":{$how,
+"Entrypoint":["/$(basename "$program")"]},"rootfs":{"type":"layers","diff_ids":["sha256:$layer"]}}
+JSON
   printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$name" \
     >"$folder/manifest.json"
   tar -C "$folder" -cf "$file.part" manifest.json config.json layer.tar
@@ -48,44 +48,42 @@ load_image() {
   done
 }
 
+# load_pause N: what every pod of that node begins with.
 load_pause() {
-  pack "$pause_image" 65535 "$(home_of pause)/pause" "$state/pause.tar"
-  local number
-  for number in "$@"; do ctr_on "$number" images import "$state/pause.tar" >/dev/null; done
+  local file=$state/pause.tar
+  [[ -f $file ]] || pack "$pause_image" "$(home_of pause)/pause" "$file" '"User":"65535:65535"'
+  ctr_on "$1" images import "$file" >/dev/null
 }
 
 # The product's images: those of a folder, a quick build, or the same as people get.
 load_product() {
-  local file
+  local file files=()
   if [[ -n $images ]]; then
-    for file in "$images"/*.tar; do
-      say "loading $file"
-      load_image "$file"
-    done
+    files=("$images"/*.tar)
   elif [[ $quick == true ]]; then
-    load_debug_builds
+    build_debug_images
+    files=("$state"/notice-*.tar)
   else
-    load_release_images
+    say "building the images as they are released: many minutes; --quick is faster"
+    mapfile -t files < <("$root/scripts/image")
   fi
-}
-
-# A debug build starts in a minute where a release takes many.
-load_debug_builds() {
-  local program target
-  target=$(cd "$root" && cargo metadata --no-deps --locked --format-version 1 |
-    sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-  say "building notice-server and notice-operator without optimising"
-  (cd "$root" && cargo build --locked -p notice-server -p notice-operator >&2)
-  for program in notice-server notice-operator; do
-    pack "localhost/$program:lab" 10001 "$target/debug/$program" "$state/$program.tar"
-    load_image "$state/$program.tar"
+  for file in "${files[@]}"; do
+    say "loading $(basename "$file")"
+    (cd "$root" && load_image "$file")
   done
 }
 
-load_release_images() {
-  [[ -x $root/scripts/image ]] || fail "scripts/image is missing: use --quick or --images FOLDER"
-  say "building the images as they are released: many minutes; --quick is faster"
-  (cd "$root" && scripts/image --output "$state/images" --tag lab)
-  local file
-  for file in "$state"/images/*.tar; do load_image "$file"; done
+# Without optimising, and with the libraries of this machine: in a minute where a release takes many.
+build_debug_images() {
+  local target common='"User":"10001:10001"'
+  say "building notice-server and notice-operator without optimising"
+  (cd "$root" && cargo build --locked -p notice-server -p notice-operator >&2)
+  target=$(cd "$root" && cargo metadata --no-deps --locked --format-version 1 |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+  pack "notice-server:$(version)" "$target/notice-server" "$state/notice-server.tar" \
+    "$common"',"Env":["NOTICE_CONFIG=/etc/notice/notice-server.toml"]'
+  pack "notice-operator:$(version)" "$target/notice-operator" "$state/notice-operator.tar" \
+    "$common"',"Cmd":["run"]'
 }
+
+version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }

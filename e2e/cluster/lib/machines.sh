@@ -2,6 +2,7 @@
 # The machines of a cluster, each a set of namespaces: `plane`, whose bridge joins them all, and the
 # nodes. None has a way out to other networks; the host reaches them by one address. Only
 # scripts/cluster sources this.
+# shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
 
 bridge=notice0
 host_link=notice-host

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The parts of a cluster: how each is started, and when it answers. Only scripts/cluster sources this.
-# shellcheck disable=SC2154 # scripts/cluster says where things are
+# shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
 
 plane_parts=(etcd kube-apiserver kube-controller-manager kube-scheduler coredns)
 edge_parts=(traefik prometheus)
@@ -38,11 +38,13 @@ start_control_plane() {
 }
 
 start_node() {
-  local part
   say "starting node-$1"
   boot_node "$1"
   write_node_files "$1"
-  for part in "${node_parts[@]}"; do start_part "$part-$1"; done
+  start_part "containerd-$1"
+  load_pause "$1"
+  start_part "kubelet-$1"
+  start_part "kube-proxy-$1"
   soon "kubelet-$1" is_ready_node "$1"
 }
 
