@@ -71,6 +71,18 @@ load_product() {
     say "loading $(basename "$file")"
     (cd "$root" && load_image "$file")
   done
+  name_images_again
+}
+
+# Another name for each, so that there is a version to update to.
+name_images_again() {
+  local number program
+  for number in "${nodes[@]}"; do
+    for program in notice-server notice-operator; do
+      ctr_on "$number" images tag --force "docker.io/library/$program:$(version)" \
+        "docker.io/library/$program:next" >/dev/null
+    done
+  done
 }
 
 # Without optimising, and with the libraries of this machine: in a minute where a release takes many.

@@ -4,8 +4,6 @@
 # shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
 
 install_product() {
-  open_cluster
-  load_product
   say "installing the operator"
   helm_quietly notice-operator --namespace notice-system "$root/charts/notice-operator"
   say "installing the NoticeCluster rides"
