@@ -1,16 +1,18 @@
 # shellcheck shell=bash
 # Images made by hand, without a container engine, and given to the nodes. Only scripts/cluster sources
 # this.
-# shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
+# shellcheck disable=SC2034,SC2154,SC2164 # names are shared with scripts/cluster, where -e is set
 
-# pack NAME PROGRAM FILE HOW: a docker archive, FILE, of an image with that program at its root and,
+# pack NAME PROGRAM FILE HOW [SOURCE PATH]: a docker archive, FILE, of an image with that program at its root and,
 # where it is linked to any, the libraries that it needs. HOW it runs is a part of the config's JSON.
+# SOURCE is one more file for it, and PATH where it goes.
 pack() {
   local name=$1 program=$2 file=$3 how=$4 folder layer
   folder=$(mktemp -d "$home/pack.XXXXXX")
   mkdir "$folder/layer"
   install -m 755 "$program" "$folder/layer/"
   strip --strip-debug "$folder/layer/$(basename "$program")"
+  (($# == 4)) || install -D -m 644 "$5" "$folder/layer$6"
   while read -r layer; do
     install -D -m 755 "$layer" "$folder/layer$layer"
   done < <(libraries_of "$program")
@@ -88,14 +90,22 @@ name_images_again() {
 # Without optimising, and with the libraries of this machine: in a minute where a release takes many.
 build_debug_images() {
   local target common='"User":"10001:10001"'
-  say "building notice-server and notice-operator without optimising"
-  (cd "$root" && cargo build --locked -p notice-server -p notice-operator >&2)
-  target=$(cd "$root" && cargo metadata --no-deps --locked --format-version 1 |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+  target=$(debug_programs)
   pack "notice-server:$(version)" "$target/notice-server" "$state/notice-server.tar" \
-    "$common"',"Env":["NOTICE_CONFIG=/etc/notice/notice-server.toml"]'
+    "$common"',"Env":["NOTICE_CONFIG=/etc/notice/notice-server.toml"]' \
+    "$root/server/notice-server.container.toml" /etc/notice/notice-server.toml
   pack "notice-operator:$(version)" "$target/notice-operator" "$state/notice-operator.tar" \
     "$common"',"Cmd":["run"]'
+}
+
+# As in scripts/image, a folder with programs built before may be named.
+debug_programs() {
+  [[ -z ${NOTICE_IMAGE_PROGRAMS:-} ]] || { printf '%s\n' "$NOTICE_IMAGE_PROGRAMS"; return; }
+  say "building notice-server and notice-operator without optimising"
+  cd "$root"
+  cargo build --locked -p notice-server -p notice-operator >&2
+  printf '%s/debug\n' "$(cargo metadata --no-deps --locked --format-version 1 |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 }
 
 version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
