@@ -3,9 +3,9 @@
 # this.
 # shellcheck disable=SC2034,SC2154,SC2164 # names are shared with scripts/cluster, where -e is set
 
-# pack NAME PROGRAM FILE HOW [SOURCE PATH]: a docker archive, FILE, of an image with that program at its root and,
-# where it is linked to any, the libraries that it needs. HOW it runs is a part of the config's JSON.
-# SOURCE is one more file for it, and PATH where it goes.
+# pack NAME PROGRAM FILE HOW [SOURCE PATH]: a docker archive, FILE, of an image with that program at its
+# root and, where it is linked to any, the libraries that it needs. HOW it runs is a part of the config's
+# JSON. SOURCE is one more file for it, and PATH where it goes.
 pack() {
   local name=$1 program=$2 file=$3 how=$4 folder layer
   folder=$(mktemp -d "$home/pack.XXXXXX")
