@@ -63,8 +63,7 @@ write_plane_files() {
   cache 5
 }
 TEXT
-  sed "s#@STATE@#$state#g; s#@PLANE@#$address_of_plane#g" \
-    "$root/e2e/cluster/prometheus.yaml" >prometheus.yaml
+  sed "s#@STATE@#$state#g" "$root/e2e/cluster/prometheus.yaml" >prometheus.yaml
 }
 
 # write_node_files N

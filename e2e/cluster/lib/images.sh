@@ -46,15 +46,21 @@ load_image() {
   [[ -f $1 ]] || fail "there is no file $1"
   for number in "${nodes[@]}"; do
     runs "containerd-$number" || continue
-    ctr_on "$number" images import "$(realpath "$1")" >/dev/null
+    import_on "$number" "$(realpath "$1")"
   done
+}
+
+# import_on N FILE: its words count only when it fails.
+import_on() {
+  local said
+  said=$(ctr_on "$1" images import "$2" 2>&1) || fail "node-$1 does not take $2: $said"
 }
 
 # load_pause N: what every pod of that node begins with.
 load_pause() {
   local file=$state/pause.tar
   [[ -f $file ]] || pack "$pause_image" "$(home_of pause)/pause" "$file" '"User":"65535:65535"'
-  ctr_on "$1" images import "$file" >/dev/null
+  import_on "$1" "$file"
 }
 
 # The product's images: those of a folder, a quick build, or the same as people get.
@@ -82,7 +88,7 @@ name_images_again() {
   for number in "${nodes[@]}"; do
     for program in notice-server notice-operator; do
       ctr_on "$number" images tag --force "docker.io/library/$program:$(version)" \
-        "docker.io/library/$program:next" >/dev/null
+        "docker.io/library/$program:next" >/dev/null 2>&1
     done
   done
 }

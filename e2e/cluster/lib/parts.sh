@@ -3,12 +3,12 @@
 # shellcheck disable=SC2034,SC2154 # names are shared with scripts/cluster, where -e is set
 
 plane_parts=(etcd kube-apiserver kube-controller-manager kube-scheduler coredns)
-edge_parts=(traefik prometheus)
+edge_parts=(traefik discovery prometheus)
 node_parts=(containerd kubelet kube-proxy)
 
 port_of_machine_plane=0 port_of_machine_1=0 port_of_machine_2=0
 port_of_etcd=2379 port_of_kube_apiserver=6443 port_of_kube_controller_manager=10257
-port_of_kube_scheduler=10259 port_of_coredns=53 port_of_traefik=80 port_of_prometheus=9090
+port_of_kube_scheduler=10259 port_of_coredns=53 port_of_traefik=80 port_of_prometheus=9090 port_of_discovery=0
 port_of_containerd_1=0 port_of_containerd_2=0
 port_of_kubelet_1=10250 port_of_kubelet_2=10250
 port_of_kube_proxy_1=10256 port_of_kube_proxy_2=10256
@@ -141,6 +141,12 @@ command_of_traefik() {
     --log.level=INFO --global.checknewversion=false --global.sendanonymoususage=false
 }
 answers_traefik() { plane_listens "$address_of_plane" 80; }
+
+command_of_discovery() {
+  plane_command env KUBECONFIG="$state/prometheus.kubeconfig" \
+    "$root/e2e/cluster/lib/discover.sh" "$(dirname "$binary")/kubectl" "$state/targets"
+}
+answers_discovery() { [[ -e $state/targets/notice.yml ]]; }
 
 command_of_prometheus() {
   plane_command "$(home_of prometheus)/prometheus" --config.file "$state/prometheus.yaml" \
