@@ -1,6 +1,7 @@
 // Live sockets through the ingress and a service that stages notices for them without a pause, while
 // something happens to the cluster; then the verdict.
 
+import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, sum } from './client.mjs';
 import { eventually } from './cluster.mjs';
@@ -11,6 +12,8 @@ const RETRY_MS = 200;
 const CALL_MS = 10_000;
 
 export class Traffic {
+  /** In each text, and so in each key: what an earlier run staged is nothing of ours. */
+  #run = randomBytes(4).toString('hex');
   #ledger = new Ledger();
   #clients = [];
   #staging = null;
@@ -72,7 +75,7 @@ export class Traffic {
     const calls = new Set();
     for (let n = 0; !this.#stop; n += 1) {
       const account = `client-${n % this.#clients.length}`;
-      const call = this.#stageOne(account, `${n} for ${account}`).finally(() => calls.delete(call));
+      const call = this.#stageOne(account, `${this.#run} ${n} for ${account}`).finally(() => calls.delete(call));
       calls.add(call);
       await pause(everyMs);
     }
