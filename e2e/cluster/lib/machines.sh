@@ -73,6 +73,9 @@ boot_node() {
     on_plane ip route replace "$services_range" via "$(address_of_node "$number")"
 }
 
+# By name: sockets that wait for an answer keep a network for minutes.
+remove_link() { ip link del "$host_link" 2>/dev/null || true; }
+
 has_own_network() {
   [[ $(readlink "/proc/$(pid "$1")/ns/net") != "$(readlink /proc/self/ns/net)" ]]
 }
@@ -105,12 +108,13 @@ cgroup_of_node() { printf 'notice-node-%s\n' "$1"; }
 
 cgroups=/sys/fs/cgroup
 
-# The hierarchies: one in version 2; in version 1 one for each kind of resource.
+# The hierarchies: one in version 2; in version 1 one for each kind of resource, and often one of
+# version 2 beside them that controls nothing.
 hierarchies() {
   if [[ -f $cgroups/cgroup.controllers ]]; then
     printf '%s\n' "$cgroups"
   else
-    find "$cgroups" -mindepth 1 -maxdepth 1 -type d -exec test -f '{}/tasks' \; -print
+    find "$cgroups" -mindepth 1 -maxdepth 1 -type d -exec test -f '{}/cgroup.procs' \; -print
   fi
 }
 

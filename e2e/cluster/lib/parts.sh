@@ -19,13 +19,6 @@ start_part() {
   soon "$1" "answers_${1//-/_}"
 }
 
-# stop_part PART
-stop_part() {
-  runs "$1" || return 0
-  send TERM "$(pid "$1")"
-  await_end "$(pid "$1")"
-}
-
 start_control_plane() {
   local part
   for part in "${plane_parts[@]}"; do
