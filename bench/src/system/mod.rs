@@ -115,7 +115,7 @@ pub(crate) struct SystemArgs {
     #[arg(long, default_value_t = 5.0)]
     short_poll_seconds: f64,
     /// Seconds from one load of a client's page to the next.
-    #[arg(long, default_value_t = 15.0)]
+    #[arg(long, default_value_t = 12.0)]
     page_seconds: f64,
     /// Unread notices of accounts that stay off line, put into the cluster's inbox before each measurement.
     #[arg(long, default_value_t = 0)]

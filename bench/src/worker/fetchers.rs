@@ -218,9 +218,10 @@ impl Fetchers {
         match http::read(bytes)? {
             None => fetcher.keep(bytes),
             Some(response) => {
+                let body = response.body();
                 let answer = match self.fetch {
-                    Fetch::Page { .. } => Answer::Page(&response.body()),
-                    _ => Answer::Poll(&response.body()),
+                    Fetch::Page { .. } => Answer::Page(&body),
+                    _ => Answer::Poll(&body),
                 };
                 fetcher
                     .inbox

@@ -21,13 +21,15 @@ const SHOWN: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum Unwell {
     /// Nothing that can be asked.
-    #[error("'{0}' is no address to ask: give one such as http://notice-operator-metrics:8080/readyz")]
+    #[error(
+        "'{0}' is no address to ask: give one such as http://notice-operator-metrics:8080/readyz"
+    )]
     Address(String),
     /// Nobody is there, or the name is unknown.
     #[error("{0} can't be reached: {1}")]
     Unreachable(Uri, String),
     /// Somebody is there and says nothing.
-    #[error("{0} does not answer within {} s", ANSWER.as_secs())]
+    #[error("{0} does not answer within {limit} s", limit = ANSWER.as_secs())]
     Silent(Uri),
     /// It says that it is not well.
     #[error("{0} answers {1}: {2}")]
@@ -99,7 +101,11 @@ mod tests {
         tokio::spawn(async move {
             let mut next = answers.iter().peekable();
             while let Ok((mut socket, _)) = listener.accept().await {
-                let answer = if answers.len() > 1 && next.len() > 1 { next.next() } else { next.peek().copied() };
+                let answer = if answers.len() > 1 && next.len() > 1 {
+                    next.next()
+                } else {
+                    next.peek().copied()
+                };
                 let _read = socket.read(&mut [0; 1024]).await;
                 let _written = socket.write_all(answer.unwrap().as_bytes()).await;
             }
@@ -108,8 +114,7 @@ mod tests {
     }
 
     const WELL: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nok\n";
-    const NOT_YET: &str =
-        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 10\r\n\r\nnot synced";
+    const NOT_YET: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 10\r\n\r\nnot synced";
 
     #[tokio::test]
     async fn a_probe_that_is_well_is_told_with_its_words() {
@@ -127,7 +132,10 @@ mod tests {
     async fn one_that_stays_unwell_is_told_with_status_and_words() {
         let url = probe(&[NOT_YET]).await;
         let error = check(&url, Duration::ZERO).await.unwrap_err().to_string();
-        assert!(error.contains("503") && error.contains("not sync"), "{error}");
+        assert!(
+            error.contains("503") && error.contains("not sync"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
