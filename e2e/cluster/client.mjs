@@ -6,7 +6,8 @@ import WebSocket from 'ws';
 
 /** Beyond the server's own pings: the wait for one that is late. */
 const SILENCE_MARGIN_MS = 10_000;
-const HANDSHAKE_MS = 10_000;
+/** Longer than the ingress may need to find a pod out that does not answer. */
+const HANDSHAKE_MS = 15_000;
 const BACKOFF_MS = { first: 50, most: 2_000 };
 
 export class Client {

@@ -59,8 +59,13 @@ export class Notice {
 
   get(...args) { return get('-n', this.namespace, ...args); }
 
-  isReady(seconds = 180) {
-    return this.kubectl('wait', READY, `--timeout=${seconds}s`, `noticecluster/${this.name}`);
+  /** As a person waits for it; and what is said must be said of the spec that is there now. */
+  async isReady(seconds = 180) {
+    await eventually('the operator has seen the spec', async () => {
+      const { metadata, status } = await this.get('noticecluster', this.name);
+      return status?.observedGeneration === metadata.generation;
+    }, seconds * 1000);
+    await this.kubectl('wait', READY, `--timeout=${seconds}s`, `noticecluster/${this.name}`);
   }
 
   get site() { return { url: settings.ingress, host: this.host }; }

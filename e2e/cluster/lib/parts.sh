@@ -124,12 +124,15 @@ command_of_coredns() {
 }
 answers_coredns() { plane_listens "$address_of_plane" 53; }
 
-# Outside of the nodes, as a load balancer is: what becomes of a node is not its end.
+# Outside of the nodes, as a load balancer is: what becomes of a node is not its end. The timeouts are
+# those that the operator's event asks an administrator for.
 command_of_traefik() {
+  local transport=--entrypoints.web.transport
   plane_command env KUBECONFIG="$state/traefik.kubeconfig" "$(home_of traefik)/traefik" \
     "--entrypoints.web.address=$address_of_plane:80" \
     "--entrypoints.traefik.address=127.0.0.1:8080" --ping --metrics.prometheus \
-    --providers.kubernetesingress \
+    "$transport.respondingtimeouts.readtimeout=0" "$transport.respondingtimeouts.idletimeout=7200s" \
+    --serverstransport.forwardingtimeouts.dialtimeout=10s --providers.kubernetesingress \
     "--providers.kubernetesingress.ingressendpoint.ip=$address_of_plane" \
     --log.level=INFO --global.checknewversion=false --global.sendanonymoususage=false
 }

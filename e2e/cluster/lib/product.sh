@@ -37,7 +37,7 @@ make_secrets() {
 # secret NAME KEY VALUE: the value does not pass through a process list.
 secret() {
   as_admin -n "$namespace" create secret generic "$1" --from-file="$2=/dev/stdin" \
-    --dry-run=client -o yaml <<<"$3" | as_admin apply -f - >/dev/null
+    --dry-run=client -o yaml < <(printf '%s' "$3") | as_admin apply -f - >/dev/null
 }
 
 chat_page_answers() { on_plane bash -c "$ask_for_chat_page" sh "$address_of_plane"; }
