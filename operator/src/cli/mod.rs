@@ -10,6 +10,7 @@ mod check;
 mod lint;
 mod manifests;
 mod render;
+mod run;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the operator until a signal asks for its end
+    Run(run::RunArgs),
     /// Print the CustomResourceDefinition
     Crd,
     /// Print the children that a manifest would make, without asking a cluster
@@ -72,7 +75,11 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Render(args) => print_children(&args),
         Command::Lint { filename } => return lint_files(&filename),
-        Command::Check { url, within_seconds } => print_probe(&url, Duration::from_secs(within_seconds.into())),
+        Command::Check {
+            url,
+            within_seconds,
+        } => print_probe(&url, Duration::from_secs(within_seconds.into())),
+        Command::Run(args) => return run::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,9 +97,13 @@ fn print_crd() -> Result<(), String> {
 }
 
 fn print_probe(url: &str, within: Duration) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| format!("no runtime can be had: {error}"))?;
-    let said = runtime.block_on(check::check(url, within)).map_err(|error| error.to_string())?;
+    let said = runtime
+        .block_on(check::check(url, within))
+        .map_err(|error| error.to_string())?;
     println!("{url}: {said}");
     Ok(())
 }
@@ -127,18 +138,30 @@ fn rendered(manifest: &Manifest, facts: &Facts) -> Result<Vec<String>, String> {
     let validated = validate(&cluster, facts).map_err(|wrong| lines(name, &wrong))?;
     let (documents, notes) = render::documents(build::children(&validated, facts))
         .map_err(|error| format!("{name}: {error}"))?;
-    notes.iter().for_each(|note| eprintln!("note: {name}: {}", note.message));
+    notes
+        .iter()
+        .for_each(|note| eprintln!("note: {name}: {}", note.message));
     Ok(documents)
 }
 
 fn lines<T: Display>(name: &str, findings: &[T]) -> String {
-    let lines: Vec<String> = findings.iter().map(|finding| format!("{name}: {finding}")).collect();
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|finding| format!("{name}: {finding}"))
+        .collect();
     lines.join("\n")
 }
 
 fn lint_files(paths: &[PathBuf]) -> ExitCode {
-    let clean = paths.iter().map(|path| lint_file(path)).fold(true, |all, one| all && one);
-    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let clean = paths
+        .iter()
+        .map(|path| lint_file(path))
+        .fold(true, |all, one| all && one);
+    if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Whether there is nothing to change in it.
@@ -151,7 +174,10 @@ fn lint_file(path: &Path) -> bool {
             return false;
         }
     };
-    manifests.iter().map(|manifest| lint_manifest(path, manifest)).fold(true, |all, one| all && one)
+    manifests
+        .iter()
+        .map(|manifest| lint_manifest(path, manifest))
+        .fold(true, |all, one| all && one)
 }
 
 fn lint_manifest(path: &Path, manifest: &Manifest) -> bool {
@@ -159,8 +185,14 @@ fn lint_manifest(path: &Path, manifest: &Manifest) -> bool {
     let name = &manifest.name;
     match lint::check(manifest) {
         Ok(report) => {
-            report.wrong.iter().for_each(|finding| eprintln!("error: {file}: {name}: {finding}"));
-            report.told.iter().for_each(|finding| eprintln!("note: {file}: {name}: {finding}"));
+            report
+                .wrong
+                .iter()
+                .for_each(|finding| eprintln!("error: {file}: {name}: {finding}"));
+            report
+                .told
+                .iter()
+                .for_each(|finding| eprintln!("note: {file}: {name}: {finding}"));
             if report.wrong.is_empty() {
                 println!("{file}: {name}: fine");
             }
