@@ -75,7 +75,10 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Render(args) => print_children(&args),
         Command::Lint { filename } => return lint_files(&filename),
-        Command::Check { url, within_seconds } => print_probe(&url, Duration::from_secs(within_seconds.into())),
+        Command::Check {
+            url,
+            within_seconds,
+        } => print_probe(&url, Duration::from_secs(within_seconds.into())),
         Command::Run(args) => return run::run(args),
     };
     match done {
@@ -94,9 +97,13 @@ fn print_crd() -> Result<(), String> {
 }
 
 fn print_probe(url: &str, within: Duration) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| format!("no runtime can be had: {error}"))?;
-    let said = runtime.block_on(check::check(url, within)).map_err(|error| error.to_string())?;
+    let said = runtime
+        .block_on(check::check(url, within))
+        .map_err(|error| error.to_string())?;
     println!("{url}: {said}");
     Ok(())
 }
