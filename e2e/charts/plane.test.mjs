@@ -119,18 +119,18 @@ function mayOnly(account, may, mayNot) {
   assert.deepEqual(wrong, [], `${account}: the answer to these is ${may.length > 0 ? 'not as wanted' : 'yes'}`);
 }
 
-const children = [
-  'apps/deployments', '/services', '/configmaps', '/serviceaccounts', 'networking.k8s.io/ingresses',
-  'networking.k8s.io/networkpolicies', 'policy/poddisruptionbudgets', 'autoscaling/horizontalpodautoscalers',
+const always = ['apps/deployments', '/services', '/serviceaccounts', '/persistentvolumeclaims'];
+const optional = [
+  '/configmaps', 'networking.k8s.io/ingresses', 'networking.k8s.io/networkpolicies', 'policy/poddisruptionbudgets', 'autoscaling/horizontalpodautoscalers',
   'gateway.networking.k8s.io/httproutes', 'monitoring.coreos.com/servicemonitors',
   'monitoring.coreos.com/prometheusrules',
 ];
 const every = (verbs, resources, ...where) => resources.flatMap((it) => verbs.map((verb) => [verb, it, ...where]));
 const workIn = (namespace) => [
-  ...every(['get', 'list', 'watch', 'create', 'patch', 'delete'], children, namespace),
-  ...every(['get', 'list', 'watch', 'create', 'patch'], ['/persistentvolumeclaims'], namespace),
-  ...every(['get', 'list', 'watch', 'patch'], ['/pods'], namespace),
-  ...every(['get', 'list', 'watch'], ['noticecluster.dev/noticeclusters'], namespace),
+  ...every(['get', 'list', 'watch', 'create', 'patch'], [...always, ...optional], namespace),
+  ...every(['delete'], optional, namespace),
+  ...every(['list', 'watch', 'patch'], ['/pods'], namespace),
+  ...every(['list', 'watch'], ['noticecluster.dev/noticeclusters'], namespace),
   ['patch', 'noticecluster.dev/noticeclusters/status', namespace],
   ...every(['create', 'patch'], ['events.k8s.io/events'], namespace),
 ];
@@ -140,13 +140,14 @@ const own = [
   ...every(['get', 'update'], ['/secrets'], 'notice-system', 'notice-operator-drain-key'),
   ...every(['list', 'watch'], ['apiextensions.k8s.io/customresourcedefinitions'], undefined, 'httproutes.gateway.networking.k8s.io'),
   ['create', '/secrets', 'notice-system'],
-  ...every(['get', 'list', 'watch'], ['networking.k8s.io/ingressclasses']),
+  ...every(['list', 'watch'], ['networking.k8s.io/ingressclasses']),
 ];
 const neverIn = (namespace) => [
   ...every(['update', 'patch', 'delete', 'create'], ['noticecluster.dev/noticeclusters'], namespace),
   ...every(['delete', 'create'], ['/pods', '/pods/eviction', '/pods/exec'], namespace),
-  ['get', '/pods/log', namespace], ['delete', '/persistentvolumeclaims', namespace],
-  ...every(['deletecollection', 'update'], children, namespace),
+  ['get', '/pods/log', namespace],
+  ...every(['delete'], always, namespace),
+  ...every(['deletecollection', 'update'], [...always, ...optional], namespace),
   ...every(['get', 'create', 'patch', 'bind', 'escalate'], [
     'rbac.authorization.k8s.io/roles', 'rbac.authorization.k8s.io/rolebindings',
   ], namespace),

@@ -49,7 +49,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "notice-operator.rules" -}}
 - apiGroups: [noticecluster.dev]
   resources: [noticeclusters]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [noticecluster.dev]
   resources: [noticeclusters/status]
   verbs: [patch]
@@ -57,16 +57,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [noticecluster.dev]
   resources: [noticeclusters/finalizers]
   verbs: [update]
+# What every NoticeCluster has goes with it, by its owner, and a volume outlives it: the operator can
+# remove neither.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [services, configmaps, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
-# A volume outlives its NoticeCluster: the operator can't remove it.
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
   verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services, serviceaccounts, persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch]
+# What can be turned off.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses, networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
@@ -84,7 +86,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
