@@ -50,22 +50,16 @@ pub fn tellings(
 }
 
 fn created(outcome: &Outcome) -> Option<Telling> {
-    let (_, name, ()) = outcome
-        .find(|done| (*done == Done::Created).then_some(()))
-        .filter(|_| made_deployment(outcome))?;
+    let made = |(kind, _, done): &&(ChildKind, String, Done)| {
+        *kind == ChildKind::Deployment && *done == Done::Created
+    };
+    let (_, name, _) = outcome.children.iter().find(made)?;
     Some(Telling {
         warning: false,
         reason: "Created".into(),
         action: "Create",
         note: format!("the Deployment {name} and what belongs to it were made"),
     })
-}
-
-fn made_deployment(outcome: &Outcome) -> bool {
-    let deployment = |(kind, _, done): &(ChildKind, String, Done)| {
-        *kind == ChildKind::Deployment && *done == Done::Created
-    };
-    outcome.children.iter().any(deployment)
 }
 
 fn scaled(observed: &Observed, outcome: &Outcome) -> Option<Telling> {

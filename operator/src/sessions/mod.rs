@@ -40,22 +40,22 @@ pub struct Board {
 }
 
 impl Board {
-    /// The figures of these pods; `None` before each of them that can be asked has been asked once, so that a restart of
-    /// the operator blanks nothing.
+    /// The figures of these pods; `None` before each of them that is ready has been asked once, so that a restart of the
+    /// operator blanks nothing. A pod that is not ready and does not answer has not begun yet, or has ended: no sessions.
     #[must_use]
     pub fn figures(&self, key: &ClusterKey, pods: &[PodSeen]) -> Option<Figures> {
         let readings = self.readings.lock();
         let known = readings.get(key);
         let reading = |pod: &PodSeen| known.and_then(|it| it.get(&pod.name));
-        if pods
-            .iter()
-            .any(|pod| askable(pod) && reading(pod).is_none())
-        {
+        if pods.iter().any(|pod| serves(pod) && reading(pod).is_none()) {
             return None;
         }
         let entry = |pod: &PodSeen| {
             let load = reading(pod).and_then(Reading::load);
-            (pod.name.clone(), load.or_else(|| none_yet(pod)))
+            (
+                pod.name.clone(),
+                load.or_else(|| (!serves(pod)).then_some(NO_SESSIONS)),
+            )
         };
         Some(Figures {
             pods: pods.iter().map(entry).collect(),
@@ -86,18 +86,15 @@ impl Board {
     }
 }
 
-/// Whether a pod can be asked. One that is going away still has sessions.
-fn askable(pod: &PodSeen) -> bool {
-    pod.ip.is_some() && (pod.ready || pod.deleting)
+/// Whether a pod must be able to tell its sessions.
+const fn serves(pod: &PodSeen) -> bool {
+    pod.ready && !pod.deleting
 }
 
-/// A pod that was never ready has no sessions, known without asking.
-fn none_yet(pod: &PodSeen) -> Option<Load> {
-    (!askable(pod) && !pod.ready && pod.ip.is_none()).then_some(Load {
-        sessions: 0,
-        draining: false,
-    })
-}
+const NO_SESSIONS: Load = Load {
+    sessions: 0,
+    draining: false,
+};
 
 /// Asks pods.
 #[derive(Clone, Debug)]
@@ -177,7 +174,7 @@ pub async fn ask_for_ever(
         board.keep(&pods);
         let pause = gap(pods.len());
         for (key, pod) in pods {
-            let Some(ip) = pod.ip.filter(|_| askable(&pod)) else {
+            let Some(ip) = pod.ip else {
                 continue;
             };
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
