@@ -6,6 +6,7 @@
     reason = "the command line speaks to a person"
 )]
 
+mod check;
 mod lint;
 mod manifests;
 mod render;
@@ -13,6 +14,7 @@ mod render;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -40,6 +42,14 @@ enum Command {
         #[arg(short, long, value_name = "FILE", required = true)]
         filename: Vec<PathBuf>,
     },
+    /// Ask a probe, and print what it says; the exit code is 1 when it is not well
+    Check {
+        /// Its address, such as http://notice-operator-metrics:8080/readyz
+        url: String,
+        /// Ask again for so long until it is well
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        within_seconds: u16,
+    },
 }
 
 #[derive(Args)]
@@ -62,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Render(args) => print_children(&args),
         Command::Lint { filename } => return lint_files(&filename),
+        Command::Check { url, within_seconds } => print_probe(&url, Duration::from_secs(within_seconds.into())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,6 +86,14 @@ pub fn main() -> ExitCode {
 fn print_crd() -> Result<(), String> {
     let yaml = crd::yaml().map_err(|error| format!("the CRD can't be written: {error}"))?;
     print!("{yaml}");
+    Ok(())
+}
+
+fn print_probe(url: &str, within: Duration) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime can be had: {error}"))?;
+    let said = runtime.block_on(check::check(url, within)).map_err(|error| error.to_string())?;
+    println!("{url}: {said}");
     Ok(())
 }
 
