@@ -72,7 +72,10 @@ pub fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Render(args) => print_children(&args),
         Command::Lint { filename } => return lint_files(&filename),
-        Command::Check { url, within_seconds } => print_probe(&url, Duration::from_secs(within_seconds.into())),
+        Command::Check {
+            url,
+            within_seconds,
+        } => print_probe(&url, Duration::from_secs(within_seconds.into())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,9 +93,13 @@ fn print_crd() -> Result<(), String> {
 }
 
 fn print_probe(url: &str, within: Duration) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| format!("no runtime can be had: {error}"))?;
-    let said = runtime.block_on(check::check(url, within)).map_err(|error| error.to_string())?;
+    let said = runtime
+        .block_on(check::check(url, within))
+        .map_err(|error| error.to_string())?;
     println!("{url}: {said}");
     Ok(())
 }
@@ -142,11 +149,8 @@ fn lines<T: Display>(name: &str, findings: &[T]) -> String {
 }
 
 fn lint_files(paths: &[PathBuf]) -> ExitCode {
-    let clean = paths
-        .iter()
-        .map(|path| lint_file(path))
-        .fold(true, |all, one| all && one);
-    if clean {
+    let bad = paths.iter().filter(|path| !lint_file(path)).count();
+    if bad == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -163,10 +167,10 @@ fn lint_file(path: &Path) -> bool {
             return false;
         }
     };
-    manifests
+    let bad = manifests
         .iter()
-        .map(|manifest| lint_manifest(path, manifest))
-        .fold(true, |all, one| all && one)
+        .filter(|manifest| !lint_manifest(path, manifest));
+    bad.count() == 0
 }
 
 fn lint_manifest(path: &Path, manifest: &Manifest) -> bool {
