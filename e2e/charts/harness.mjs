@@ -104,7 +104,7 @@ export const valueSets = {
       networkPolicy: { enabled: true, metricsFrom: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }] },
       monitoring: {
         serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
-        prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+        prometheusRule: { enabled: true, clusters: true, labels: { release: 'prometheus' } },
         dashboard: { enabled: true },
       },
     },
@@ -121,7 +121,7 @@ export const valueSets = {
           apiKeysSecretRef: { name: 'rides-keys', key: 'keys' },
           jwt: {
             keySecretRef: { name: 'rides-jwt', key: 'key' }, issuer: 'https://id.example.com',
-            audience: ['rides'], algorithms: ['RS256'],
+            audience: 'rides', algorithms: ['RS256'],
           },
         },
         ingress: { className: 'nginx', host: 'im.example.com', path: '/notice', tls: { secretName: 'im-tls' } },

@@ -33,9 +33,17 @@ impl<T> Live<T> {
         Arc::clone(&self.0.read())
     }
 
-    /// Another value from now on.
-    pub fn put(&self, value: T) {
-        *self.0.write() = Arc::new(value);
+    /// This value from now on. Says whether it is another one.
+    pub fn put_if_new(&self, value: T) -> bool
+    where
+        T: PartialEq,
+    {
+        let mut now = self.0.write();
+        let new = **now != value;
+        if new {
+            *now = Arc::new(value);
+        }
+        new
     }
 }
 
@@ -85,8 +93,8 @@ impl CredentialFile {
 /// What a file of credentials was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// What it was read as at the start.
-    AsAtTheStart,
+    /// What is in force already.
+    Unchanged,
     /// Something new, which is in force now.
     Applied,
     /// Nothing that can be used: what was in force before still is.
@@ -124,16 +132,16 @@ impl CredentialFiles {
         let drain = config.auth.drain_keys_file.clone().map(|path| {
             let keys = Arc::clone(keys);
             Watched::new(CredentialFile::DrainKeys, path, move |text| {
-                keys.drain.put(reread::drain_keys(text)?);
-                Ok(())
+                Ok(keys.drain.put_if_new(reread::drain_keys(text)?))
             })
         });
         let jwt = jwt.zip(config.jwt.as_ref()).and_then(|(verifier, config)| {
             let (verifier, algorithms) = (Arc::clone(verifier), config.algorithms.clone());
-            let path = config.key_file.clone()?;
+            let (path, in_force) = (config.key_file.clone()?, Live::new(config.keys.clone()));
             Some(Watched::new(CredentialFile::JwtKey, path, move |text| {
                 let key = reread::jwt_key(text, &algorithms)?;
-                verifier.use_key(&key).map_err(|error| error.to_string())
+                verifier.use_key(&key).map_err(|error| error.to_string())?;
+                Ok(in_force.put_if_new(key))
             }))
         });
         Self {
@@ -160,23 +168,24 @@ impl CredentialFiles {
     }
 }
 
-fn take_api_keys(keys: &Keys, text: &str) -> Result<(), String> {
+fn take_api_keys(keys: &Keys, text: &str) -> Result<bool, String> {
     let (read, warnings) = reread::api_keys(text)?;
     for warning in warnings {
         tracing::warn!("{}: {warning}", CredentialFile::ApiKeys.setting());
     }
-    keys.api.put(read);
-    Ok(())
+    Ok(keys.api.put_if_new(read))
 }
 
-/// Puts the keys in a text in force; the error says why it can't.
-type Take = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// Puts the keys in a text in force, and says whether they are others than before; the error says why it can't.
+type Take = Box<dyn Fn(&str) -> Result<bool, String> + Send + Sync>;
 
 /// One file.
 struct Watched {
     which: CredentialFile,
     path: PathBuf,
     memory: Memory,
+    /// The last change could not be used.
+    refused: bool,
     take: Take,
 }
 
@@ -184,12 +193,13 @@ impl Watched {
     fn new(
         which: CredentialFile,
         path: PathBuf,
-        take: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+        take: impl Fn(&str) -> Result<bool, String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             which,
             path,
             memory: Memory::default(),
+            refused: false,
             take: Box::new(take),
         }
     }
@@ -199,21 +209,26 @@ impl Watched {
         let path = self.path.clone();
         let read = spawn_blocking(move || reread::read(&path)).await;
         let content = read.unwrap_or_else(|_| Err("was not read to its end".to_owned()));
-        let first = self.memory.is_new();
         if !self.memory.acts_on(print(&content)) {
             return None;
         }
         let taken = content.and_then(|text| (self.take)(&text));
-        Some(self.tell(taken, first))
+        Some(self.tell(taken))
     }
 
-    fn tell(&self, taken: Result<(), String>, first: bool) -> Reload {
+    fn tell(&mut self, taken: Result<bool, String>) -> Reload {
         let (setting, file) = (self.which.setting(), self.path.display());
+        let was_refused = std::mem::replace(&mut self.refused, taken.is_err());
         match taken {
-            Ok(()) if first => Reload::AsAtTheStart,
-            Ok(()) => {
+            Ok(true) => {
                 tracing::info!(setting, %file, "new credentials are in force");
                 Reload::Applied
+            }
+            Ok(false) => {
+                if was_refused {
+                    tracing::info!(setting, %file, "the file holds what is in force again");
+                }
+                Reload::Unchanged
             }
             Err(why) => {
                 tracing::warn!(setting, %file, why, "credentials can't be used: those before stay in force");
@@ -243,11 +258,6 @@ struct Memory {
 }
 
 impl Memory {
-    /// Nothing was acted on yet.
-    fn is_new(&self) -> bool {
-        self.acted_on.is_none()
-    }
-
     /// Whether to act on what it holds now: it is new, and a look ago it was the same, so nobody is in the middle of
     /// writing it.
     fn acts_on(&mut self, now: Print) -> bool {

@@ -335,7 +335,7 @@ impl Metrics {
                 .inc()
         };
         match reload {
-            Reload::AsAtTheStart => {}
+            Reload::Unchanged => {}
             Reload::Applied => count(applied),
             Reload::Refused => count(refused),
         }

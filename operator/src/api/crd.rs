@@ -53,6 +53,10 @@ fn tidy(schema: &mut Value) {
     };
     // Without it the API server drops a null before rules and programs see it: one way less to leave a field out.
     node.remove("nullable");
+    // For the same reason null is no choice, and kubectl refuses a CRD that has it among them.
+    if let Some(Value::Array(choices)) = node.get_mut("enum") {
+        choices.retain(|choice| !choice.is_null());
+    }
     one_line(node);
     without_width(node);
     for key in ["items", "additionalProperties"] {
