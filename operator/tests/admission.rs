@@ -35,7 +35,7 @@ fn broken() -> Vec<(Value, &'static str)> {
     vec![
         (
             with(&embedded(), "metadata.name", json!("Rides")),
-            "metadata.name must begin with a letter",
+            "metadata.name does not fit",
         ),
         (
             with(&embedded(), "metadata.name", json!("a".repeat(47))),
@@ -56,11 +56,11 @@ fn broken() -> Vec<(Value, &'static str)> {
         ),
         (
             with(&embedded(), "spec.storage.size", json!("1Mi")),
-            "at least 512Mi",
+            "no quantity of 512Mi or more",
         ),
         (
             with(&embedded(), "spec.storage.size", json!("much")),
-            "must be a quantity",
+            "write one such as 10Gi",
         ),
         (
             auto(json!({"targetSessionsPerPod": 20_001})),
@@ -116,7 +116,7 @@ fn broken() -> Vec<(Value, &'static str)> {
         ),
         (
             with(&shared(), "spec.gateway", json!({})),
-            "must name the Gateway",
+            "name the Gateway",
         ),
         (
             with(&shared(), "spec.trustedProxies", json!(["10.0.0.1/8"])),
@@ -128,11 +128,11 @@ fn broken() -> Vec<(Value, &'static str)> {
         ),
         (
             delivery(json!({"pingSeconds": 5})),
-            "a pong must come before the next ping",
+            "delivery.pongTimeoutSeconds (default 10) is more",
         ),
         (
             delivery(json!({"pollBusyMilliseconds": 2000})),
-            "must not poll less often",
+            "delivery.pollBusyMilliseconds (default 100) is more",
         ),
         (
             delivery(json!({"sessions": {"defaultTtlSeconds": 9_999_999}})),
@@ -140,7 +140,7 @@ fn broken() -> Vec<(Value, &'static str)> {
         ),
         (
             delivery(json!({"limits": {"messageBytes": 1_048_576, "bodyBytes": 2_000_000}})),
-            "at least twice messageBytes",
+            "less than twice messageBytes",
         ),
     ]
 }

@@ -365,3 +365,21 @@ fn nothing_empty_is_sent_since_it_would_be_owned() {
         }
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
+    /// A pod's host name is its own name only within 63 characters: the server proves who it is by it.
+    #[test]
+    fn every_name_that_is_admitted_fits_children_and_pods(name in "[a-z]([-a-z0-9]{0,44}[a-z0-9])?") {
+        let manifest = with(&manifest("tests/manifests/full.yaml"), "metadata.name", json!(name));
+        proptest::prop_assert!(notice_operator::validate::admission::admit(&manifest).unwrap().is_empty());
+        let pod = format!("{name}-{}-{}", "0123456789", "abcde");
+        proptest::prop_assert!(pod.len() <= 63);
+        for (kind, child) in as_values(support::children(&manifest)) {
+            if let Some(child) = child["metadata"]["name"].as_str() {
+                proptest::prop_assert!(child.len() <= 63 && child.starts_with(&name), "{kind} {child}");
+            }
+        }
+    }
+}

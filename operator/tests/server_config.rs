@@ -61,7 +61,7 @@ fn a_small_spec_leaves_the_server_with_its_defaults() {
     assert_eq!(config.listen, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(config.admin_listen, "0.0.0.0:9090".parse().unwrap());
     assert_eq!(config.base_path, "/notice");
-    assert_eq!(config.data_dir, Path::new("/var/lib/notice"));
+    assert_eq!(config.data_dir, Path::new("/var/lib/notice/store"));
     assert_eq!(config.inbox, InboxBackend::Embedded);
     assert_eq!(config.store.max_bytes, 10 << 30);
     assert_eq!(config.limits.sessions, 20_000);

@@ -47,7 +47,7 @@ pub struct RedisSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("isQuantity(self.size) && quantity(self.size).compareTo(quantity('512Mi')) >= 0")
-    .message("storage.size must be a quantity of at least 512Mi, such as 10Gi: the store needs room for its journals"))]
+    .message("storage.size is no quantity of 512Mi or more, and the store needs room for its journals: write one such as 10Gi"))]
 pub struct StorageSpec {
     /// How large the volume is, at least 512Mi. Staging is refused when the store has grown to it.
     #[schemars(length(min = 1, max = 32))]

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.pongTimeoutSeconds) ? self.pongTimeoutSeconds : 10) <= (has(self.pingSeconds) ? self.pingSeconds : 25)")
-        .message("delivery.pongTimeoutSeconds (default 10) is more than delivery.pingSeconds (default 25): a pong must come before the next ping"),
+        .message("delivery.pongTimeoutSeconds (default 10) is more than delivery.pingSeconds (default 25): lower the first or raise the second"),
     validation = Rule::new("(has(self.pollBusyMilliseconds) ? self.pollBusyMilliseconds : 100) <= (has(self.pollIdleMilliseconds) ? self.pollIdleMilliseconds : 1000)")
-        .message("delivery.pollBusyMilliseconds (default 100) is more than delivery.pollIdleMilliseconds (default 1000): a busy node must not poll less often than an idle one")
+        .message("delivery.pollBusyMilliseconds (default 100) is more than delivery.pollIdleMilliseconds (default 1000): lower the first or raise the second")
 )]
 pub struct DeliverySpec {
     /// How many pushed notices a session may leave unacknowledged. Default: 128.
@@ -90,7 +90,7 @@ pub struct SessionsSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.bodyBytes) ? self.bodyBytes : 16777216) >= 2 * (has(self.messageBytes) ? self.messageBytes : 65536)")
-    .message("delivery.limits.bodyBytes (default 16777216) must be at least twice messageBytes (default 65536): a body needs room for one notice with its escapes"))]
+    .message("delivery.limits.bodyBytes (default 16777216) is less than twice messageBytes (default 65536), so a notice with its escapes would not fit: raise the first or lower the second"))]
 pub struct LimitsSpec {
     /// Message and data of one notice together. Default: 65536.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -69,11 +69,11 @@ pub struct IngressTls {
 /// An HTTPRoute of the Gateway API, instead of or beside the Ingress. Its base path is ingress.path, or /notice.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.parentRefs.size() > 0")
-    .message("gateway.parentRefs must name the Gateway that the route attaches to, for example [{name: edge}]"))]
+#[x_kube(validation = Rule::new("has(self.parentRefs) && self.parentRefs.size() > 0")
+    .message("gateway has no parent: name the Gateway that the route attaches to in gateway.parentRefs"))]
 pub struct GatewaySpec {
     /// The Gateways, or their listeners, that the route attaches to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub parent_refs: Vec<ParentRef>,
     /// The host names that clients use. Without any the route takes those of the Gateway's listeners, and status has no url.

@@ -64,7 +64,7 @@ pub use workload::{DrainSpec, ImagePullPolicy, PodTemplateSpec, RolloutSpec, Sch
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 46 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must begin with a letter, have only lower-case letters, digits and \"-\", and at most 46 characters: it names the Service, and the pods after it")
+        .message("metadata.name does not fit the Service and the pods that are named after it: begin with a lower-case letter, use lower-case letters, digits and \"-\" only, at most 46 characters")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -121,7 +121,7 @@ pub struct NoticeClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 2, max = 43)))]
     #[x_kube(validation = Rule::new("self.all(n, isIP(n) || (isCIDR(n) && cidr(n) == cidr(n).masked()))")
-        .message("trustedProxies must hold networks without bits behind their prefix, such as 10.0.0.0/8 or fd00::/8, or single addresses"))]
+        .message("trustedProxies has an entry that is no network: write networks without bits behind their prefix, such as 10.0.0.0/8 or fd00::/8, or single addresses"))]
     pub trusted_proxies: Vec<String>,
     /// What one pod takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

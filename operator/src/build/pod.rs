@@ -20,8 +20,11 @@ pub const HTTP_PORT: i32 = 8080;
 /// The port of probes, metrics and drains; its name is `admin`.
 pub const ADMIN_PORT: i32 = 9090;
 
-/// Where the embedded store is.
-pub(super) const DATA_FOLDER: &str = "/var/lib/notice";
+/// Where the volume is.
+const DATA_FOLDER: &str = "/var/lib/notice";
+
+/// Where the embedded store is: below the volume's root, which may hold a `lost+found` that no store has.
+pub(super) const STORE_FOLDER: &str = "/var/lib/notice/store";
 
 /// User and group of the process; its files are the group's.
 const USER: i64 = 10_001;

@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::config_map::DRAIN_KEYS;
-use super::pod::{ADMIN_PORT, DATA_FOLDER, HTTP_PORT};
+use super::pod::{ADMIN_PORT, HTTP_PORT, STORE_FOLDER};
 use crate::api::{JwtSpec, LimitsSpec, LogFormat, LogLevel, RetentionSpec, SessionsSpec};
 use crate::validate::{CONFIG_FOLDER, SecretPurpose, Store, Validated, Volume};
 
@@ -110,7 +110,7 @@ fn top(cluster: &Validated) -> Section {
         .with("listen", format!("0.0.0.0:{HTTP_PORT}"))
         .with("admin_listen", format!("0.0.0.0:{ADMIN_PORT}"))
         .unless("base_path", base_path, SERVER_BASE_PATH)
-        .some("data_dir", cluster.is_embedded().then_some(DATA_FOLDER))
+        .some("data_dir", cluster.is_embedded().then_some(STORE_FOLDER))
         .list("trusted_proxies", cluster.trusted_proxies.clone())
 }
 

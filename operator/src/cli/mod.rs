@@ -153,11 +153,8 @@ fn lines<T: Display>(name: &str, findings: &[T]) -> String {
 }
 
 fn lint_files(paths: &[PathBuf]) -> ExitCode {
-    let clean = paths
-        .iter()
-        .map(|path| lint_file(path))
-        .fold(true, |all, one| all && one);
-    if clean {
+    let bad = paths.iter().filter(|path| !lint_file(path)).count();
+    if bad == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -174,10 +171,10 @@ fn lint_file(path: &Path) -> bool {
             return false;
         }
     };
-    manifests
+    let bad = manifests
         .iter()
-        .map(|manifest| lint_manifest(path, manifest))
-        .fold(true, |all, one| all && one)
+        .filter(|manifest| !lint_manifest(path, manifest));
+    bad.count() == 0
 }
 
 fn lint_manifest(path: &Path, manifest: &Manifest) -> bool {
