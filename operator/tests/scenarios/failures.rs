@@ -50,7 +50,7 @@ fn cluster(replicas: i64) -> Value {
 }
 
 fn secret() -> Value {
-    json!({"apiVersion": "v1", "kind": "Secret", "data": {"keys": "YTowMTIzNDU2Nzg5YWJjZGVm"}})
+    json!({"apiVersion": "v1", "kind": "Secret", "data": {"keys": "cmlkZXM6MDEyMzQ1Njc4OWFiY2RlZg=="}})
 }
 
 fn condition(fake: &Fake, kind: &str) -> Option<(String, String)> {
