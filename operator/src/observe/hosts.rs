@@ -79,7 +79,7 @@ pub fn claims(cluster: &NoticeCluster) -> BTreeSet<String> {
         let class = ingress.and_then(|it| it.class_name.as_deref()).unwrap_or_default();
         claims.insert(address(class, host, path));
     }
-    for gateway in &spec.gateway {
+    if let Some(gateway) = &spec.gateway {
         for parent in &gateway.parent_refs {
             let namespace = parent.namespace.as_deref().or(cluster.metadata.namespace.as_deref());
             let through = format!("Gateway {}/{}", namespace.unwrap_or_default(), parent.name);
