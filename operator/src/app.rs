@@ -100,7 +100,9 @@ pub fn run(options: &Options) -> ExitCode {
     start_log(options.json_log);
     let result = runtime().map_err(RunError::Runtime).and_then(|runtime| {
         runtime.block_on(async {
-            let config = kube::Config::infer().await.map_err(|error| RunError::Config(chain(&error)))?;
+            let config = kube::Config::infer()
+                .await
+                .map_err(|error| RunError::Config(chain(&error)))?;
             serve(options, config, signalled()).await
         })
     });
@@ -124,10 +126,17 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn start_log(json: bool) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("NOTICE_OPERATOR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::try_from_env("NOTICE_OPERATOR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second start in one process keeps the first log.
-    let _first_one_stays = if json { log.json().try_init() } else { log.try_init() };
+    let _first_one_stays = if json {
+        log.json().try_init()
+    } else {
+        log.try_init()
+    };
 }
 
 /// Waits for a signal that asks for the end.
@@ -149,14 +158,20 @@ async fn signalled() {
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn serve(options: &Options, config: kube::Config, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn serve(
+    options: &Options,
+    config: kube::Config,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     // Fails only if the process has a provider already, which is as good.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let parts = Parts::new(options, config)?;
-    let listener = probes::listen(options.metrics_listen).await.map_err(|source| RunError::Listen {
-        address: options.metrics_listen,
-        source,
-    })?;
+    let listener = probes::listen(options.metrics_listen)
+        .await
+        .map_err(|source| RunError::Listen {
+            address: options.metrics_listen,
+            source,
+        })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %options.metrics_listen, namespaces = ?options.namespaces, "notice-operator starts");
     let _watches = parts.watching.start();
     let mut tasks = JoinSet::new();
@@ -217,9 +232,16 @@ struct Parts {
 
 impl Parts {
     fn new(options: &Options, config: kube::Config) -> Result<Self, RunError> {
-        let own_namespace = options.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let own_namespace = options
+            .pod_namespace
+            .clone()
+            .unwrap_or_else(|| config.default_namespace.clone());
         let clients = Clients::new(config).map_err(|error| RunError::Config(chain(&error)))?;
-        let (index, queue, freshness) = (SharedIndex::default(), Queue::shared(), Freshness::default());
+        let (index, queue, freshness) = (
+            SharedIndex::default(),
+            Queue::shared(),
+            Freshness::default(),
+        );
         let feed = Feed {
             index: Arc::clone(&index),
             queue: Arc::clone(&queue),
@@ -237,7 +259,11 @@ impl Parts {
             index,
             queue,
             freshness,
-            leadership: if options.leader_elect { Leadership::default() } else { Leadership::always() },
+            leadership: if options.leader_elect {
+                Leadership::default()
+            } else {
+                Leadership::always()
+            },
             metrics: Arc::new(Metrics::new()?),
         })
     }
@@ -283,7 +309,11 @@ impl Parts {
         self.queue.begin();
         let mut tasks = JoinSet::new();
         for _ in 0..WORKERS {
-            tasks.spawn(work_for_ever(Arc::clone(&reconciler), Arc::clone(&self.queue), ends.clone()));
+            tasks.spawn(work_for_ever(
+                Arc::clone(&reconciler),
+                Arc::clone(&self.queue),
+                ends.clone(),
+            ));
         }
         let asking = tokio::spawn(self.ask(board));
         let mut last = String::new();
@@ -303,7 +333,9 @@ impl Parts {
         loop {
             match drain_key::load_or_make(&self.clients.calls(), &self.own_namespace).await {
                 Ok(key) => return key,
-                Err(error) => tracing::error!("nothing is reconciled until the operator has its key: {error}"),
+                Err(error) => {
+                    tracing::error!("nothing is reconciled until the operator has its key: {error}")
+                }
             }
             tokio::time::sleep(KEY_AGAIN).await;
         }
@@ -313,7 +345,11 @@ impl Parts {
         let calls = self.clients.calls();
         Reconciler {
             index: Arc::clone(&self.index),
-            applier: Applier::new(calls.clone(), self.leadership.clone(), Arc::clone(&self.index)),
+            applier: Applier::new(
+                calls.clone(),
+                self.leadership.clone(),
+                Arc::clone(&self.index),
+            ),
             board,
             secrets: SecretWatches::new(self.watching.clone(), key.digester()),
             teller: Teller::new(calls.clone(), &self.options.pod_name),
@@ -331,21 +367,36 @@ impl Parts {
 
     /// Asks pods for ever, and touches the clusters whose figures are worth telling.
     async fn ask(self, board: Board) {
-        let (index, queue, answers) = (Arc::clone(&self.index), Arc::clone(&self.queue), board.clone());
+        let (index, queue, answers) = (
+            Arc::clone(&self.index),
+            Arc::clone(&self.queue),
+            board.clone(),
+        );
         let round_over = move || {
             let index = index.lock();
             for (key, cluster) in index.clusters() {
                 let Some(observed) = index.observe(key) else {
                     continue;
                 };
-                let status = cluster.object.as_ref().ok().and_then(|it| it.status.clone()).unwrap_or_default();
+                let status = cluster
+                    .object
+                    .as_ref()
+                    .ok()
+                    .and_then(|it| it.status.clone())
+                    .unwrap_or_default();
                 let figures = answers.figures(key, &observed.pods);
                 if figures.is_some_and(|it| it.worth_telling(&told_before(&status))) {
                     queue.touch(key.clone());
                 }
             }
         };
-        ask_for_ever(Arc::clone(&self.index), board, Asker::new(self.options.admin_port), round_over).await;
+        ask_for_ever(
+            Arc::clone(&self.index),
+            board,
+            Asker::new(self.options.admin_port),
+            round_over,
+        )
+        .await;
     }
 }
 
@@ -360,7 +411,11 @@ fn identity(name: &str) -> String {
     format!("{name}_{:08x}", u32::from_le_bytes(bytes))
 }
 
-async fn work_for_ever(reconciler: Arc<Reconciler>, queue: Arc<Queue<ClusterKey>>, mut ends: watch::Receiver<bool>) {
+async fn work_for_ever(
+    reconciler: Arc<Reconciler>,
+    queue: Arc<Queue<ClusterKey>>,
+    mut ends: watch::Receiver<bool>,
+) {
     loop {
         let key = tokio::select! {
             biased;

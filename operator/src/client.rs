@@ -128,8 +128,8 @@ fn connect(config: &Config) -> Result<Client, kube::Error> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(config.rustls_client_config()?);
+    let connector =
+        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?);
     let connector = connector.https_or_http();
     let connector = match &config.tls_server_name {
         Some(name) => match ServerName::try_from(name.clone()) {

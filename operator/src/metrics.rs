@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::leader::Leadership;
@@ -91,25 +92,66 @@ impl Metrics {
     }
 
     fn unregistered(registry: Registry) -> Result<Self, prometheus::Error> {
-        let seconds = HistogramOpts::new("notice_operator_reconcile_duration_seconds", "How long a reconcile took.")
-            .buckets(vec![0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0]);
+        let seconds = HistogramOpts::new(
+            "notice_operator_reconcile_duration_seconds",
+            "How long a reconcile took.",
+        )
+        .buckets(vec![
+            0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
+        ]);
         Ok(Self {
             registry,
-            reconciles: IntCounter::new("notice_operator_reconciles_total", "Reconciles that were ended, well or not.")?,
-            failures: counters("notice_operator_reconcile_failures_total", "Reconciles that did not reach their aim.", &["reason"])?,
+            reconciles: IntCounter::new(
+                "notice_operator_reconciles_total",
+                "Reconciles that were ended, well or not.",
+            )?,
+            failures: counters(
+                "notice_operator_reconcile_failures_total",
+                "Reconciles that did not reach their aim.",
+                &["reason"],
+            )?,
             duration: Histogram::with_opts(seconds)?,
-            status_writes: IntCounter::new("notice_operator_status_writes_total", "Statuses that were written.")?,
-            child_writes: counters("notice_operator_child_writes_total", "Children that were written or deleted.", &["kind"])?,
+            status_writes: IntCounter::new(
+                "notice_operator_status_writes_total",
+                "Statuses that were written.",
+            )?,
+            child_writes: counters(
+                "notice_operator_child_writes_total",
+                "Children that were written or deleted.",
+                &["kind"],
+            )?,
             leader: IntGauge::new("notice_operator_leader", "1 while this operator acts.")?,
             watch_age: GaugeVec::new(
-                Opts::new("notice_operator_watch_age_seconds", "Since the API server was heard on the oldest watch of a kind."),
+                Opts::new(
+                    "notice_operator_watch_age_seconds",
+                    "Since the API server was heard on the oldest watch of a kind.",
+                ),
                 &["resource"],
             )?,
-            watch_blind: gauges("notice_operator_watches_blind", "Watches that see nothing.", &["resource"])?,
-            queue: IntGauge::new("notice_operator_queue_length", "Clusters that wait for a reconcile or are in one.")?,
-            desired: gauges("notice_operator_cluster_desired_replicas", "Pods that a cluster should have.", &CLUSTER)?,
-            ready: gauges("notice_operator_cluster_ready_replicas", "Pods of a cluster that are ready.", &CLUSTER)?,
-            sessions: gauges("notice_operator_cluster_sessions", "Sessions of a cluster, as last told in its status.", &CLUSTER)?,
+            watch_blind: gauges(
+                "notice_operator_watches_blind",
+                "Watches that see nothing.",
+                &["resource"],
+            )?,
+            queue: IntGauge::new(
+                "notice_operator_queue_length",
+                "Clusters that wait for a reconcile or are in one.",
+            )?,
+            desired: gauges(
+                "notice_operator_cluster_desired_replicas",
+                "Pods that a cluster should have.",
+                &CLUSTER,
+            )?,
+            ready: gauges(
+                "notice_operator_cluster_ready_replicas",
+                "Pods of a cluster that are ready.",
+                &CLUSTER,
+            )?,
+            sessions: gauges(
+                "notice_operator_cluster_sessions",
+                "Sessions of a cluster, as last told in its status.",
+                &CLUSTER,
+            )?,
         })
     }
 
@@ -128,9 +170,13 @@ impl Metrics {
             Box::new(self.ready.clone()),
             Box::new(self.sessions.clone()),
         ];
-        collectors.into_iter().try_for_each(|it| self.registry.register(it))?;
+        collectors
+            .into_iter()
+            .try_for_each(|it| self.registry.register(it))?;
         #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        self.registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         Ok(())
     }
 
@@ -161,7 +207,8 @@ impl Metrics {
     /// A metric can't be written.
     pub fn render(&self, state: &State) -> Result<String, prometheus::Error> {
         self.leader.set(i64::from(state.leadership.holds()));
-        self.queue.set(i64::try_from((state.queue_length)()).unwrap_or(i64::MAX));
+        self.queue
+            .set(i64::try_from((state.queue_length)()).unwrap_or(i64::MAX));
         self.read_watches(&state.freshness);
         self.read_clusters(&state.index);
         let mut out = Vec::new();
@@ -173,8 +220,12 @@ impl Metrics {
         self.watch_age.reset();
         self.watch_blind.reset();
         for (name, (age, blind)) in freshness.ages() {
-            self.watch_age.with_label_values(&[name]).set(age.as_secs_f64());
-            self.watch_blind.with_label_values(&[name]).set(i64::try_from(blind).unwrap_or(i64::MAX));
+            self.watch_age
+                .with_label_values(&[name])
+                .set(age.as_secs_f64());
+            self.watch_blind
+                .with_label_values(&[name])
+                .set(i64::try_from(blind).unwrap_or(i64::MAX));
         }
     }
 
@@ -186,10 +237,16 @@ impl Metrics {
         for (key, cluster) in index.clusters() {
             let labels = [&*key.namespace, &*key.name];
             if let Some(Detail::Deployment(seen)) = index.deployment(key).as_deref() {
-                self.desired.with_label_values(&labels).set(seen.desired.into());
+                self.desired
+                    .with_label_values(&labels)
+                    .set(seen.desired.into());
                 self.ready.with_label_values(&labels).set(seen.ready.into());
             }
-            let status = cluster.object.as_ref().ok().and_then(|it| it.status.as_ref());
+            let status = cluster
+                .object
+                .as_ref()
+                .ok()
+                .and_then(|it| it.status.as_ref());
             if let Some(sessions) = status.and_then(|it| it.online_sessions) {
                 self.sessions.with_label_values(&labels).set(sessions);
             }

@@ -37,7 +37,8 @@ impl Probes {
         }
         let overdue = self.queue.overdue();
         let acts = self.state.leadership.holds();
-        (acts && overdue > STUCK_AFTER).then(|| format!("a reconcile has been due for {} s", overdue.as_secs()))
+        (acts && overdue > STUCK_AFTER)
+            .then(|| format!("a reconcile has been due for {} s", overdue.as_secs()))
     }
 
     /// What the operator waits for before it is ready, if anything.
@@ -61,14 +62,22 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>) {
     warp::serve(routes(probes)).incoming(listener).run().await;
 }
 
-fn routes(probes: Arc<Probes>) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
+fn routes(
+    probes: Arc<Probes>,
+) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
     let with = {
         let probes = Arc::clone(&probes);
         warp::any().map(move || Arc::clone(&probes))
     };
-    let live = warp::path!("livez").and(with.clone()).map(|it: Arc<Probes>| verdict(it.stuck()));
-    let ready = warp::path!("readyz").and(with.clone()).map(|it: Arc<Probes>| verdict(it.waits_for()));
-    let metrics = warp::path!("metrics").and(with).and_then(|it: Arc<Probes>| async move { Ok::<_, Infallible>(scrape(&it)) });
+    let live = warp::path!("livez")
+        .and(with.clone())
+        .map(|it: Arc<Probes>| verdict(it.stuck()));
+    let ready = warp::path!("readyz")
+        .and(with.clone())
+        .map(|it: Arc<Probes>| verdict(it.waits_for()));
+    let metrics = warp::path!("metrics")
+        .and(with)
+        .and_then(|it: Arc<Probes>| async move { Ok::<_, Infallible>(scrape(&it)) });
     warp::get().and(live.or(ready).unify().or(metrics).unify())
 }
 
@@ -90,6 +99,8 @@ fn text(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, kind);
     response
 }

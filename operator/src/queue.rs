@@ -106,8 +106,14 @@ impl<K: Clone + Eq + Hash> Schedule<K> {
     /// For how long the oldest turn has been due without being taken, or has been taken without an end.
     #[must_use]
     pub fn overdue(&self, now: Instant) -> Duration {
-        let waiting = self.due.iter().filter(|(key, _)| !self.busy.contains_key(*key));
-        let oldest = waiting.map(|(_, when)| *when).chain(self.busy.values().copied()).min();
+        let waiting = self
+            .due
+            .iter()
+            .filter(|(key, _)| !self.busy.contains_key(*key));
+        let oldest = waiting
+            .map(|(_, when)| *when)
+            .chain(self.busy.values().copied())
+            .min();
         oldest.map_or(Duration::ZERO, |when| now.saturating_duration_since(when))
     }
 }
@@ -199,7 +205,10 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn begin(&self) {
         let now = Instant::now();
         let mut schedule = self.schedule.lock();
-        schedule.due.values_mut().for_each(|when| *when = (*when).max(now));
+        schedule
+            .due
+            .values_mut()
+            .for_each(|when| *when = (*when).max(now));
     }
 
     /// How many wait or are worked on.
@@ -224,8 +233,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
     use proptest::prelude::*;
+    use std::collections::HashSet;
 
     #[test]
     fn a_key_that_is_worked_on_waits_for_its_end() {
@@ -259,7 +268,10 @@ mod tests {
         for expected in [500_u64, 1000, 2000] {
             schedule.add("a", now);
             assert_eq!(schedule.next(now), Next::Work("a"));
-            assert_eq!(schedule.failed(&"a", now, 1.0), Duration::from_millis(expected));
+            assert_eq!(
+                schedule.failed(&"a", now, 1.0),
+                Duration::from_millis(expected)
+            );
             assert_eq!(schedule.next(now + LONGEST_PAUSE), Next::Work("a"));
             schedule.busy.clear();
         }

@@ -54,7 +54,10 @@ pub fn decide(us: &Us<'_>, hash: u64, seen: Option<&ChildSeen>, sent: Option<&Se
     match standing(us, seen) {
         Standing::Foreign(who) => return Decision::NotOurs(who),
         Standing::Former => {
-            return Decision::Wait("it belongs to an earlier NoticeCluster of this name, and is being collected".into());
+            return Decision::Wait(
+                "it belongs to an earlier NoticeCluster of this name, and is being collected"
+                    .into(),
+            );
         }
         Standing::Ours => {}
     }
@@ -92,7 +95,9 @@ fn standing(us: &Us<'_>, seen: &ChildSeen) -> Standing {
         Owner::Other(who) => Standing::Foreign(who.clone()),
         // A volume claim, or what an earlier cluster left that was deleted without its children.
         Owner::None if seen.instance.as_deref() == Some(us.name) => Standing::Ours,
-        Owner::None => Standing::Foreign("somebody (it has no owner and not the operator's labels)".into()),
+        Owner::None => {
+            Standing::Foreign("somebody (it has no owner and not the operator's labels)".into())
+        }
     }
 }
 
@@ -101,7 +106,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const US: Us<'static> = Us { name: "rides", uid: "u" };
+    const US: Us<'static> = Us {
+        name: "rides",
+        uid: "u",
+    };
 
     fn seen(owner: Owner, instance: Option<&str>) -> ChildSeen {
         ChildSeen {
@@ -115,18 +123,34 @@ mod tests {
     }
 
     fn ours() -> ChildSeen {
-        seen(Owner::Cluster { name: "rides".into(), uid: "u".into() }, Some("rides"))
+        seen(
+            Owner::Cluster {
+                name: "rides".into(),
+                uid: "u".into(),
+            },
+            Some("rides"),
+        )
     }
 
     fn sent(hash: u64, fingerprint: u64) -> Sent {
-        Sent { uid: "child".into(), hash, fingerprint }
+        Sent {
+            uid: "child".into(),
+            hash,
+            fingerprint,
+        }
     }
 
     #[test]
     fn a_child_is_left_only_when_neither_side_moved() {
-        assert_eq!(decide(&US, 1, Some(&ours()), Some(&sent(1, 5))), Decision::Leave);
+        assert_eq!(
+            decide(&US, 1, Some(&ours()), Some(&sent(1, 5))),
+            Decision::Leave
+        );
         for sent in [Some(sent(2, 5)), Some(sent(1, 4)), None] {
-            assert_eq!(decide(&US, 1, Some(&ours()), sent.as_ref()), Decision::Apply("child".into()));
+            assert_eq!(
+                decide(&US, 1, Some(&ours()), sent.as_ref()),
+                Decision::Apply("child".into())
+            );
         }
         assert_eq!(decide(&US, 1, None, Some(&sent(1, 5))), Decision::Look);
     }
@@ -137,27 +161,54 @@ mod tests {
             seen(Owner::Other("Rollout/rides".into()), Some("rides")),
             seen(Owner::None, None),
             seen(Owner::None, Some("food")),
-            seen(Owner::Cluster { name: "food".into(), uid: "f".into() }, Some("rides")),
+            seen(
+                Owner::Cluster {
+                    name: "food".into(),
+                    uid: "f".into(),
+                },
+                Some("rides"),
+            ),
         ];
         for seen in theirs {
-            assert!(matches!(decide(&US, 1, Some(&seen), None), Decision::NotOurs(_)), "{seen:?}");
+            assert!(
+                matches!(decide(&US, 1, Some(&seen), None), Decision::NotOurs(_)),
+                "{seen:?}"
+            );
             assert!(!may_delete(&US, &seen), "{seen:?}");
         }
     }
 
     #[test]
     fn an_earlier_clusters_child_is_waited_for_and_one_left_behind_is_taken_over() {
-        let former = seen(Owner::Cluster { name: "rides".into(), uid: "old".into() }, Some("rides"));
-        assert!(matches!(decide(&US, 1, Some(&former), None), Decision::Wait(_)));
+        let former = seen(
+            Owner::Cluster {
+                name: "rides".into(),
+                uid: "old".into(),
+            },
+            Some("rides"),
+        );
+        assert!(matches!(
+            decide(&US, 1, Some(&former), None),
+            Decision::Wait(_)
+        ));
         assert!(!may_delete(&US, &former));
         let left = seen(Owner::None, Some("rides"));
-        assert!(matches!(decide(&US, 1, Some(&left), None), Decision::Apply(_)));
+        assert!(matches!(
+            decide(&US, 1, Some(&left), None),
+            Decision::Apply(_)
+        ));
     }
 
     #[test]
     fn what_is_being_deleted_is_waited_for() {
-        let going = ChildSeen { deleting: true, ..ours() };
-        assert!(matches!(decide(&US, 1, Some(&going), None), Decision::Wait(_)));
+        let going = ChildSeen {
+            deleting: true,
+            ..ours()
+        };
+        assert!(matches!(
+            decide(&US, 1, Some(&going), None),
+            Decision::Wait(_)
+        ));
         assert!(!may_delete(&US, &going));
     }
 

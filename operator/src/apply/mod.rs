@@ -106,7 +106,8 @@ impl Applier {
     /// # Errors
     /// [`Broken`]: to be tried again.
     pub async fn apply(&self, observed: &Observed, wanted: &Wanted) -> Result<Done, Broken> {
-        let body = serde_json::to_vec(&wanted.object).map_err(|error| failed("writing", wanted, error.to_string()))?;
+        let body = serde_json::to_vec(&wanted.object)
+            .map_err(|error| failed("writing", wanted, error.to_string()))?;
         let hash = hash_of(&body);
         let us = us(observed);
         let id = id_of(&observed.key, wanted.kind, &wanted.name);
@@ -118,7 +119,13 @@ impl Applier {
         }
     }
 
-    async fn look_and_apply(&self, us: &Us<'_>, id: &ChildId, wanted: &Wanted, hash: u64) -> Result<Done, Broken> {
+    async fn look_and_apply(
+        &self,
+        us: &Us<'_>,
+        id: &ChildId,
+        wanted: &Wanted,
+        hash: u64,
+    ) -> Result<Done, Broken> {
         match self.get(id, wanted).await? {
             Looked::NotServed => Ok(Done::NotServed),
             Looked::Nothing => self.send(id, wanted, hash, None).await,
@@ -130,7 +137,13 @@ impl Applier {
         }
     }
 
-    async fn act(&self, decision: Decision, id: &ChildId, wanted: &Wanted, hash: u64) -> Result<Done, Broken> {
+    async fn act(
+        &self,
+        decision: Decision,
+        id: &ChildId,
+        wanted: &Wanted,
+        hash: u64,
+    ) -> Result<Done, Broken> {
         match decision {
             Decision::Leave => Ok(Done::Left),
             Decision::Apply(uid) => self.send(id, wanted, hash, Some(uid)).await,
@@ -141,7 +154,13 @@ impl Applier {
         }
     }
 
-    async fn send(&self, id: &ChildId, wanted: &Wanted, hash: u64, over: Option<String>) -> Result<Done, Broken> {
+    async fn send(
+        &self,
+        id: &ChildId,
+        wanted: &Wanted,
+        hash: u64,
+        over: Option<String>,
+    ) -> Result<Done, Broken> {
         let created = over.is_none();
         let mut body = wanted.object.clone();
         if let Some(uid) = over {
@@ -155,7 +174,11 @@ impl Applier {
         match self.write::<Value>(request, "applying", wanted).await {
             Ok(object) => {
                 self.note(id, hash, &object);
-                Ok(if created { Done::Created } else { Done::Written })
+                Ok(if created {
+                    Done::Created
+                } else {
+                    Done::Written
+                })
             }
             Err(Refused::Lasting(done)) => Ok(done),
             Err(Refused::Passing(broken)) => Err(broken),
@@ -177,7 +200,12 @@ impl Applier {
     ///
     /// # Errors
     /// [`Broken`]: to be tried again.
-    pub async fn delete(&self, observed: &Observed, kind: ChildKind, name: &str) -> Result<Done, Broken> {
+    pub async fn delete(
+        &self,
+        observed: &Observed,
+        kind: ChildKind,
+        name: &str,
+    ) -> Result<Done, Broken> {
         let Some(child) = observed.child(kind, name) else {
             return Ok(Done::Left);
         };
@@ -209,7 +237,8 @@ impl Applier {
     /// A cluster is gone: what was sent for it is of no interest any more.
     pub fn forget(&self, key: &ClusterKey) {
         let belongs = |id: &ChildId| {
-            id.namespace == key.namespace && (id.name == key.name || id.name.starts_with(&format!("{}-", key.name)))
+            id.namespace == key.namespace
+                && (id.name == key.name || id.name.starts_with(&format!("{}-", key.name)))
         };
         self.sent.lock().retain(|id, _| !belongs(id));
     }
@@ -220,7 +249,9 @@ impl Applier {
             .map_err(|error| failed("reading", wanted, error.to_string()))?;
         match within(self.client.0.request::<Value>(request)).await {
             Ok(object) => Ok(Looked::Found(object)),
-            Err(kube::Error::Api(status)) if status.code == 404 && unknown_kind(&status) => Ok(Looked::NotServed),
+            Err(kube::Error::Api(status)) if status.code == 404 && unknown_kind(&status) => {
+                Ok(Looked::NotServed)
+            }
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Looked::Nothing),
             Err(error) => Err(failed("reading", wanted, chain(&error))),
         }
@@ -296,7 +327,9 @@ fn id_of(key: &ClusterKey, kind: ChildKind, name: &str) -> ChildId {
 ///
 /// # Errors
 /// That of the call, or that there was no answer.
-pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+pub async fn within<T>(
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(result) => result,
         Err(_) => Err(kube::Error::Service("no answer in time".into())),

@@ -12,16 +12,31 @@ use crate::validate::DEFAULT_SERVER_IMAGE;
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
     /// Namespaces to watch, with commas; all without it
-    #[arg(long = "namespace", env = "NOTICE_OPERATOR_NAMESPACES", value_delimiter = ',', value_name = "NS")]
+    #[arg(
+        long = "namespace",
+        env = "NOTICE_OPERATOR_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NS"
+    )]
     namespaces: Vec<String>,
     /// Address of /livez, /readyz and /metrics
-    #[arg(long, env = "NOTICE_OPERATOR_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "NOTICE_OPERATOR_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
     metrics_listen: SocketAddr,
     /// The operator's own namespace: of its Lease and its key. Default: that of its account, or of the kubeconfig's context
     #[arg(long, env = "POD_NAMESPACE", value_name = "NS")]
     pod_namespace: Option<String>,
     /// The operator's own name, on the Lease and on events
-    #[arg(long, env = "POD_NAME", default_value = "notice-operator", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "POD_NAME",
+        default_value = "notice-operator",
+        value_name = "NAME"
+    )]
     pod_name: String,
     /// Image of a NoticeCluster that names none
     #[arg(long, env = "NOTICE_SERVER_IMAGE", default_value = DEFAULT_SERVER_IMAGE, value_name = "IMAGE")]
@@ -46,7 +61,12 @@ enum LogFormat {
 impl From<RunArgs> for Options {
     fn from(args: RunArgs) -> Self {
         Self {
-            namespaces: args.namespaces.into_iter().map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect(),
+            namespaces: args
+                .namespaces
+                .into_iter()
+                .map(|it| it.trim().to_owned())
+                .filter(|it| !it.is_empty())
+                .collect(),
             metrics_listen: args.metrics_listen,
             pod_namespace: args.pod_namespace.filter(|it| !it.is_empty()),
             pod_name: args.pod_name,

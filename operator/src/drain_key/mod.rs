@@ -44,7 +44,9 @@ impl std::fmt::Debug for DrainKey {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The Secret can't be read or written.
-    #[error("the Secret {SECRET} in the operator's namespace {namespace} can't be read or made: {why}")]
+    #[error(
+        "the Secret {SECRET} in the operator's namespace {namespace} can't be read or made: {why}"
+    )]
     Call {
         /// The operator's namespace.
         namespace: String,
@@ -83,7 +85,9 @@ impl DrainKey {
     /// The key can't be written down.
     pub fn public_pem(&self) -> Result<String, KeyError> {
         let public = self.signing.verifying_key();
-        public.to_public_key_pem(LineEnding::LF).map_err(|_| KeyError::Broken(PUBLIC))
+        public
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(|_| KeyError::Broken(PUBLIC))
     }
 
     /// What makes digests of Secrets' values.
@@ -98,16 +102,20 @@ impl DrainKey {
     /// The key can't be used.
     pub fn proof(&self, node: &str, now: u64) -> Result<String, KeyError> {
         let pem = self.private_pem()?;
-        let key = EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| KeyError::Broken(PRIVATE))?;
+        let key =
+            EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| KeyError::Broken(PRIVATE))?;
         let claims = Claims {
             aud: node,
             exp: now + PROOF_SECONDS,
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &key).map_err(|_| KeyError::Broken(PRIVATE))
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &key)
+            .map_err(|_| KeyError::Broken(PRIVATE))
     }
 
     fn private_pem(&self) -> Result<impl std::ops::Deref<Target = String> + use<>, KeyError> {
-        self.signing.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Broken(PRIVATE))
+        self.signing
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|_| KeyError::Broken(PRIVATE))
     }
 
     /// The entries of its Secret.
@@ -115,13 +123,20 @@ impl DrainKey {
         let private = ByteString(self.private_pem()?.as_bytes().to_vec());
         let public = ByteString(self.public_pem()?.into_bytes());
         let digest_key = ByteString(self.digest_key.to_vec());
-        Ok([(PRIVATE, private), (PUBLIC, public), (DIGEST_KEY, digest_key)]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into())
+        Ok([
+            (PRIVATE, private),
+            (PUBLIC, public),
+            (DIGEST_KEY, digest_key),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into())
     }
 
     /// From the entries of its Secret; what is missing is taken from `fresh`. Also whether anything was.
-    fn from_entries(entries: &BTreeMap<String, ByteString>, fresh: Self) -> Result<(Self, bool), KeyError> {
+    fn from_entries(
+        entries: &BTreeMap<String, ByteString>,
+        fresh: Self,
+    ) -> Result<(Self, bool), KeyError> {
         let signing = match entries.get(PRIVATE) {
             None => fresh.signing,
             Some(pem) => {
@@ -131,10 +146,20 @@ impl DrainKey {
         };
         let digest_key = match entries.get(DIGEST_KEY) {
             None => fresh.digest_key,
-            Some(key) => key.0.as_slice().try_into().map_err(|_| KeyError::Broken(DIGEST_KEY))?,
+            Some(key) => key
+                .0
+                .as_slice()
+                .try_into()
+                .map_err(|_| KeyError::Broken(DIGEST_KEY))?,
         };
         let complete = entries.contains_key(PRIVATE) && entries.contains_key(DIGEST_KEY);
-        Ok((Self { signing, digest_key }, !complete))
+        Ok((
+            Self {
+                signing,
+                digest_key,
+            },
+            !complete,
+        ))
     }
 }
 
@@ -219,14 +244,18 @@ mod tests {
         let claims = decode::<Read>(&proof, &public, &rules).unwrap().claims;
         assert!(claims.exp <= now + 15 * 60);
         rules.set_audience(&["notice-1"]);
-        assert!(decode::<Read>(&proof, &public, &rules).is_err(), "another node");
+        assert!(
+            decode::<Read>(&proof, &public, &rules).is_err(),
+            "another node"
+        );
     }
 
     #[test]
     fn a_key_is_the_same_after_its_secret_and_shows_nothing() {
         let key = DrainKey::generate().unwrap();
         let entries = key.entries().unwrap();
-        let (again, lacking) = DrainKey::from_entries(&entries, DrainKey::generate().unwrap()).unwrap();
+        let (again, lacking) =
+            DrainKey::from_entries(&entries, DrainKey::generate().unwrap()).unwrap();
         assert!(!lacking);
         assert_eq!(again.entries().unwrap(), entries);
         assert_eq!(format!("{key:?}"), "DrainKey(..)");
@@ -237,7 +266,8 @@ mod tests {
         let key = DrainKey::generate().unwrap();
         let mut entries = key.entries().unwrap();
         entries.remove(PRIVATE);
-        let (again, lacking) = DrainKey::from_entries(&entries, DrainKey::generate().unwrap()).unwrap();
+        let (again, lacking) =
+            DrainKey::from_entries(&entries, DrainKey::generate().unwrap()).unwrap();
         assert!(lacking);
         assert_eq!(again.digest_key, key.digest_key);
         assert_ne!(again.public_pem().unwrap(), key.public_pem().unwrap());

@@ -29,12 +29,20 @@ pub struct Telling {
 
 /// What is to be told when a status becomes another one.
 #[must_use]
-pub fn tellings(observed: &Observed, outcome: &Outcome, before: &NoticeClusterStatus, now: &NoticeClusterStatus) -> Vec<Telling> {
+pub fn tellings(
+    observed: &Observed,
+    outcome: &Outcome,
+    before: &NoticeClusterStatus,
+    now: &NoticeClusterStatus,
+) -> Vec<Telling> {
     let mut tellings = Vec::new();
     tellings.extend(created(outcome));
     tellings.extend(scaled(observed, outcome));
     for condition in &now.conditions {
-        let old = before.conditions.iter().find(|it| it.type_ == condition.type_);
+        let old = before
+            .conditions
+            .iter()
+            .find(|it| it.type_ == condition.type_);
         tellings.extend(turned(old, condition));
     }
     tellings.extend(notes(outcome, before));
@@ -42,7 +50,9 @@ pub fn tellings(observed: &Observed, outcome: &Outcome, before: &NoticeClusterSt
 }
 
 fn created(outcome: &Outcome) -> Option<Telling> {
-    let made = |(kind, _, done): &&(ChildKind, String, Done)| *kind == ChildKind::Deployment && *done == Done::Created;
+    let made = |(kind, _, done): &&(ChildKind, String, Done)| {
+        *kind == ChildKind::Deployment && *done == Done::Created
+    };
     let (_, name, _) = outcome.children.iter().find(made)?;
     Some(Telling {
         warning: false,
@@ -78,7 +88,9 @@ fn turned(old: Option<&Condition>, new: &Condition) -> Option<Telling> {
         ("Ready", "True") => (false, "Reconcile"),
         ("Stalled", "True") => (true, "Reconcile"),
         ("DependenciesReady", "False") => (true, "Wait"),
-        ("DependenciesReady", "Unknown") if new.reason == "SecretAccessDenied" => (true, "Reconcile"),
+        ("DependenciesReady", "Unknown") if new.reason == "SecretAccessDenied" => {
+            (true, "Reconcile")
+        }
         ("DependenciesReady", "True") if bad_before => (false, "Reconcile"),
         ("EdgeReady", "False") => (true, "Publish"),
         ("EdgeReady", "True") => (false, "Publish"),
@@ -139,14 +151,21 @@ impl Teller {
         let reference: ObjectReference = cluster.object_ref(&());
         for telling in tellings {
             let event = Event {
-                type_: if telling.warning { EventType::Warning } else { EventType::Normal },
+                type_: if telling.warning {
+                    EventType::Warning
+                } else {
+                    EventType::Normal
+                },
                 reason: telling.reason,
                 note: Some(telling.note.chars().take(LONGEST_NOTE).collect()),
                 action: telling.action.into(),
                 secondary: None,
             };
             if let Err(error) = within(self.recorder.publish(&event, &reference)).await {
-                tracing::warn!("an event could not be written: {}", crate::failure::chain(&error));
+                tracing::warn!(
+                    "an event could not be written: {}",
+                    crate::failure::chain(&error)
+                );
             }
         }
     }

@@ -54,7 +54,9 @@ impl Leadership {
     /// Whether a write may be sent now.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.until.lock().is_some_and(|until| Instant::now() < until)
+        self.until
+            .lock()
+            .is_some_and(|until| Instant::now() < until)
     }
 
     /// Waits until this process acts.
@@ -126,7 +128,11 @@ impl Election {
         while !self.try_once(&mut failing).await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        tracing::info!(namespace = self.namespace, identity = self.candidate.identity(), "this operator acts now");
+        tracing::info!(
+            namespace = self.namespace,
+            identity = self.candidate.identity(),
+            "this operator acts now"
+        );
         self.keep().await
     }
 
@@ -137,7 +143,10 @@ impl Election {
             Ok(Outcome::Other(_)) => *failing = false,
             Err(error) if !*failing => {
                 *failing = true;
-                tracing::warn!(namespace = self.namespace, "the Lease {LEASE} can't be read or written: {error}");
+                tracing::warn!(
+                    namespace = self.namespace,
+                    "the Lease {LEASE} can't be read or written: {error}"
+                );
             }
             Err(_) => {}
         }
@@ -148,7 +157,11 @@ impl Election {
         let mut renewed = Instant::now();
         let mut trouble = String::new();
         loop {
-            let pause = if trouble.is_empty() { RENEW_EVERY } else { Duration::from_secs(1) };
+            let pause = if trouble.is_empty() {
+                RENEW_EVERY
+            } else {
+                Duration::from_secs(1)
+            };
             tokio::time::sleep(pause).await;
             let started = Instant::now();
             match self.turn().await {
@@ -176,15 +189,18 @@ impl Election {
             let found = self.leases.get_opt(LEASE).await?;
             let record = found.as_ref().map(record_of);
             match self.candidate.decide(record.as_ref(), Instant::now()) {
-                Step::Wait => Ok(Outcome::Other(record.map(|it| it.holder).unwrap_or_default())),
+                Step::Wait => Ok(Outcome::Other(
+                    record.map(|it| it.holder).unwrap_or_default(),
+                )),
                 Step::Take(transitions) => self.write(found, transitions, true).await,
                 Step::Renew(transitions) => self.write(found, transitions, false).await,
             }
         };
-        let outcome: Result<Outcome, kube::Error> = match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(outcome) => outcome,
-            Err(_) => return Err("no answer in time".to_owned()),
-        };
+        let outcome: Result<Outcome, kube::Error> =
+            match tokio::time::timeout(CALL_TIMEOUT, call).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err("no answer in time".to_owned()),
+            };
         let outcome = outcome.map_err(|error| crate::failure::chain(&error))?;
         if matches!(outcome, Outcome::Held) {
             self.leadership.renewed(started);
@@ -193,19 +209,28 @@ impl Election {
     }
 
     /// Writes ourselves into the lease, over the version that was seen and no other.
-    async fn write(&self, found: Option<Lease>, transitions: i32, taken: bool) -> Result<Outcome, kube::Error> {
+    async fn write(
+        &self,
+        found: Option<Lease>,
+        transitions: i32,
+        taken: bool,
+    ) -> Result<Outcome, kube::Error> {
         let mut lease = self.lease(found.as_ref(), transitions, taken);
         let result = match found {
             None => self.leases.create(&PostParams::default(), &lease).await,
             Some(found) => {
                 lease.metadata.resource_version = found.metadata.resource_version;
-                self.leases.replace(LEASE, &PostParams::default(), &lease).await
+                self.leases
+                    .replace(LEASE, &PostParams::default(), &lease)
+                    .await
             }
         };
         match result {
             Ok(_) => Ok(Outcome::Held),
             // Somebody was quicker: their write stands, and is looked at next time.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Outcome::Other("another".to_owned())),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Ok(Outcome::Other("another".to_owned()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -222,7 +247,11 @@ impl Election {
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.candidate.identity().to_owned()),
                 lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-                acquire_time: if taken { Some(now.clone()) } else { before.and_then(|it| it.acquire_time.clone()) },
+                acquire_time: if taken {
+                    Some(now.clone())
+                } else {
+                    before.and_then(|it| it.acquire_time.clone())
+                },
                 renew_time: Some(now),
                 lease_transitions: Some(transitions),
                 ..LeaseSpec::default()
@@ -243,11 +272,17 @@ impl Election {
             if let Some(spec) = &mut lease.spec {
                 spec.holder_identity = Some(String::new());
             }
-            self.leases.replace(LEASE, &PostParams::default(), &lease).await.map(|_| ())
+            self.leases
+                .replace(LEASE, &PostParams::default(), &lease)
+                .await
+                .map(|_| ())
         };
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("the Lease {LEASE} was not given back: {}", crate::failure::chain(&error)),
+            Ok(Err(error)) => tracing::warn!(
+                "the Lease {LEASE} was not given back: {}",
+                crate::failure::chain(&error)
+            ),
             Err(_) => tracing::warn!("the Lease {LEASE} was not given back in time"),
         }
     }

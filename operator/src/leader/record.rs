@@ -111,7 +111,10 @@ mod tests {
     fn who_holds_it_stops_before_another_may_start() {
         assert!(RENEW_EVERY < STOP_AFTER);
         assert!(STOP_AFTER + Duration::from_secs(3) < DURATION);
-        assert!(DURATION + LOOK_EVERY * 2 < Duration::from_secs(20), "taken over within 20 s");
+        assert!(
+            DURATION + LOOK_EVERY * 2 < Duration::from_secs(20),
+            "taken over within 20 s"
+        );
     }
 
     #[test]
@@ -121,8 +124,14 @@ mod tests {
         assert_eq!(candidate.decide(Some(&record("a", "1")), start), Step::Wait);
         let later = start + DURATION - Duration::from_millis(1);
         assert_eq!(candidate.decide(Some(&record("a", "2")), later), Step::Wait);
-        assert_eq!(candidate.decide(Some(&record("a", "2")), later + DURATION / 2), Step::Wait);
-        assert_eq!(candidate.decide(Some(&record("a", "2")), later + DURATION), Step::Take(4));
+        assert_eq!(
+            candidate.decide(Some(&record("a", "2")), later + DURATION / 2),
+            Step::Wait
+        );
+        assert_eq!(
+            candidate.decide(Some(&record("a", "2")), later + DURATION),
+            Step::Take(4)
+        );
     }
 
     #[test]
@@ -131,17 +140,29 @@ mod tests {
         let mut candidate = Candidate::new("b".into());
         assert_eq!(candidate.decide(None, now), Step::Take(0));
         assert_eq!(candidate.decide(Some(&record("", "1")), now), Step::Take(4));
-        assert_eq!(candidate.decide(Some(&record("b", "1")), now), Step::Renew(3));
+        assert_eq!(
+            candidate.decide(Some(&record("b", "1")), now),
+            Step::Renew(3)
+        );
     }
 
     #[test]
     fn a_longer_lease_of_another_release_is_believed() {
         let start = Instant::now();
         let mut candidate = Candidate::new("b".into());
-        let long = Record { seconds: 60, ..record("a", "1") };
+        let long = Record {
+            seconds: 60,
+            ..record("a", "1")
+        };
         assert_eq!(candidate.decide(Some(&long), start), Step::Wait);
-        assert_eq!(candidate.decide(Some(&long), start + DURATION * 2), Step::Wait);
-        assert_eq!(candidate.decide(Some(&long), start + Duration::from_secs(60)), Step::Take(4));
+        assert_eq!(
+            candidate.decide(Some(&long), start + DURATION * 2),
+            Step::Wait
+        );
+        assert_eq!(
+            candidate.decide(Some(&long), start + Duration::from_secs(60)),
+            Step::Take(4)
+        );
     }
 
     proptest! {

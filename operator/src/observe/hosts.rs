@@ -18,8 +18,17 @@ pub struct Hosts {
 impl Hosts {
     /// From now on `key`, which exists since `since`, claims these addresses and no others. Says whose conflicts may have
     /// changed.
-    pub fn claim(&mut self, key: &ClusterKey, since: String, addresses: BTreeSet<String>) -> Vec<ClusterKey> {
-        if self.clusters.get(key).is_some_and(|(_, before)| *before == addresses) {
+    pub fn claim(
+        &mut self,
+        key: &ClusterKey,
+        since: String,
+        addresses: BTreeSet<String>,
+    ) -> Vec<ClusterKey> {
+        if self
+            .clusters
+            .get(key)
+            .is_some_and(|(_, before)| *before == addresses)
+        {
             return Vec::new();
         }
         let mut touched = self.release(key);
@@ -73,17 +82,29 @@ impl Hosts {
 pub fn claims(cluster: &NoticeCluster) -> BTreeSet<String> {
     let spec = &cluster.spec;
     let ingress = spec.ingress.as_ref();
-    let path = ingress.and_then(|it| it.path.as_deref()).unwrap_or(DEFAULT_PATH);
+    let path = ingress
+        .and_then(|it| it.path.as_deref())
+        .unwrap_or(DEFAULT_PATH);
     let mut claims = BTreeSet::new();
     if let Some(host) = ingress.and_then(|it| it.host.as_deref()) {
-        let class = ingress.and_then(|it| it.class_name.as_deref()).unwrap_or_default();
+        let class = ingress
+            .and_then(|it| it.class_name.as_deref())
+            .unwrap_or_default();
         claims.insert(address(class, host, path));
     }
     if let Some(gateway) = &spec.gateway {
         for parent in &gateway.parent_refs {
-            let namespace = parent.namespace.as_deref().or(cluster.metadata.namespace.as_deref());
+            let namespace = parent
+                .namespace
+                .as_deref()
+                .or(cluster.metadata.namespace.as_deref());
             let through = format!("Gateway {}/{}", namespace.unwrap_or_default(), parent.name);
-            claims.extend(gateway.hostnames.iter().map(|host| address(&through, host, path)));
+            claims.extend(
+                gateway
+                    .hostnames
+                    .iter()
+                    .map(|host| address(&through, host, path)),
+            );
         }
     }
     claims
@@ -109,22 +130,40 @@ mod tests {
     fn the_older_cluster_keeps_its_address_and_the_younger_is_told() {
         let (old, young) = (ClusterKey::new("b", "old"), ClusterKey::new("a", "young"));
         let mut hosts = Hosts::default();
-        assert!(hosts.claim(&young, "2026-02".into(), set(&["x/notice"])).is_empty());
-        assert_eq!(hosts.claim(&old, "2026-01".into(), set(&["x/notice", "y/notice"])), [young.clone()]);
+        assert!(
+            hosts
+                .claim(&young, "2026-02".into(), set(&["x/notice"]))
+                .is_empty()
+        );
+        assert_eq!(
+            hosts.claim(&old, "2026-01".into(), set(&["x/notice", "y/notice"])),
+            [young.clone()]
+        );
         assert_eq!(hosts.conflict(&old), None);
-        assert_eq!(hosts.conflict(&young), Some((old.clone(), "x/notice".into())));
+        assert_eq!(
+            hosts.conflict(&young),
+            Some((old.clone(), "x/notice".into()))
+        );
         assert_eq!(hosts.release(&old), [young.clone()]);
         assert_eq!(hosts.conflict(&young), None);
     }
 
     #[test]
     fn a_changed_address_tells_those_of_the_old_and_of_the_new_one() {
-        let keys: Vec<_> = ["a", "b", "c"].map(|name| ClusterKey::new("n", name)).into();
+        let keys: Vec<_> = ["a", "b", "c"]
+            .map(|name| ClusterKey::new("n", name))
+            .into();
         let mut hosts = Hosts::default();
         hosts.claim(&keys[0], "1".into(), set(&["x/"]));
         hosts.claim(&keys[1], "2".into(), set(&["y/"]));
         hosts.claim(&keys[2], "3".into(), set(&["x/"]));
-        assert_eq!(hosts.claim(&keys[2], "3".into(), set(&["y/"])), [keys[0].clone(), keys[1].clone()]);
-        assert!(hosts.claim(&keys[2], "3".into(), set(&["y/"])).is_empty(), "nothing has changed");
+        assert_eq!(
+            hosts.claim(&keys[2], "3".into(), set(&["y/"])),
+            [keys[0].clone(), keys[1].clone()]
+        );
+        assert!(
+            hosts.claim(&keys[2], "3".into(), set(&["y/"])).is_empty(),
+            "nothing has changed"
+        );
     }
 }

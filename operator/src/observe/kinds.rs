@@ -55,7 +55,9 @@ impl ChildKind {
             Self::ConfigMap => ("v1", "ConfigMap", "configmaps"),
             Self::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
             Self::Service => ("v1", "Service", "services"),
-            Self::PodDisruptionBudget => ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Self::PodDisruptionBudget => {
+                ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+            }
             Self::HorizontalPodAutoscaler => (
                 "autoscaling/v2",
                 "HorizontalPodAutoscaler",
@@ -63,9 +65,19 @@ impl ChildKind {
             ),
             Self::Ingress => ("networking.k8s.io/v1", "Ingress", "ingresses"),
             Self::HttpRoute => ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
-            Self::ServiceMonitor => ("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
-            Self::PrometheusRule => ("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
-            Self::PersistentVolumeClaim => ("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+            Self::ServiceMonitor => (
+                "monitoring.coreos.com/v1",
+                "ServiceMonitor",
+                "servicemonitors",
+            ),
+            Self::PrometheusRule => (
+                "monitoring.coreos.com/v1",
+                "PrometheusRule",
+                "prometheusrules",
+            ),
+            Self::PersistentVolumeClaim => {
+                ("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+            }
             Self::Deployment => ("apps/v1", "Deployment", "deployments"),
         }
     }
@@ -115,7 +127,11 @@ impl fmt::Display for ChildKind {
 /// The path of a resource's collection.
 #[must_use]
 pub fn resource_path(api_version: &str, plural: &str, namespace: Option<&str>) -> String {
-    let root = if api_version.contains('/') { "/apis" } else { "/api" };
+    let root = if api_version.contains('/') {
+        "/apis"
+    } else {
+        "/api"
+    };
     match namespace {
         Some(namespace) => format!("{root}/{api_version}/namespaces/{namespace}/{plural}"),
         None => format!("{root}/{api_version}/{plural}"),

@@ -101,10 +101,12 @@ fn owner(meta: &Value) -> Owner {
         .find(|it| it["controller"] == Value::Bool(true));
     match controller {
         None => Owner::None,
-        Some(it) if text(&it["kind"]) == "NoticeCluster" && in_group(text(&it["apiVersion"])) => Owner::Cluster {
-            name: text(&it["name"]).to_owned(),
-            uid: text(&it["uid"]).to_owned(),
-        },
+        Some(it) if text(&it["kind"]) == "NoticeCluster" && in_group(text(&it["apiVersion"])) => {
+            Owner::Cluster {
+                name: text(&it["name"]).to_owned(),
+                uid: text(&it["uid"]).to_owned(),
+            }
+        }
         Some(it) => Owner::Other(format!("{}/{}", text(&it["kind"]), text(&it["name"]))),
     }
 }
@@ -223,7 +225,10 @@ mod tests {
     fn another_controllers_object_is_known_by_name() {
         let mut object = deployment();
         object["metadata"]["ownerReferences"][0]["kind"] = json!("Rollout");
-        assert_eq!(ChildSeen::of(&object).owner, Owner::Other("Rollout/rides".into()));
+        assert_eq!(
+            ChildSeen::of(&object).owner,
+            Owner::Other("Rollout/rides".into())
+        );
     }
 
     #[test]

@@ -165,7 +165,9 @@ impl Index {
         }
         let before = self.clusters.insert(key.clone(), incoming);
         let now = self.clusters.get(&key);
-        let same = before.zip(now).is_some_and(|(before, now)| before.same(now));
+        let same = before
+            .zip(now)
+            .is_some_and(|(before, now)| before.same(now));
         if same {
             return Vec::new();
         }
@@ -176,7 +178,9 @@ impl Index {
     pub fn cluster_answered(&mut self, object: Value) -> Touched {
         let known = key_of(&object).and_then(|key| self.clusters.get(&key));
         // One that a list or a watch has not named, or has named as gone, is not brought back by an answer.
-        known.map(|it| it.epoch).map_or_else(Vec::new, |epoch| self.cluster_seen(object, epoch))
+        known
+            .map(|it| it.epoch)
+            .map_or_else(Vec::new, |epoch| self.cluster_seen(object, epoch))
     }
 
     /// A `NoticeCluster` is gone.
@@ -193,7 +197,11 @@ impl Index {
             Some(Ok(object)) => hosts::claims(object),
             _ => BTreeSet::new(),
         };
-        let since = self.clusters.get(&key).and_then(Cluster::created).unwrap_or_default();
+        let since = self
+            .clusters
+            .get(&key)
+            .and_then(Cluster::created)
+            .unwrap_or_default();
         let mut touched = self.hosts.claim(&key, since, claims);
         touched.push(key);
         touched
@@ -207,7 +215,10 @@ impl Index {
             .filter(|(key, it)| it.epoch != epoch && within(range, &key.namespace))
             .map(|(key, _)| key.clone())
             .collect();
-        stale.iter().flat_map(|key| self.cluster_gone(key)).collect()
+        stale
+            .iter()
+            .flat_map(|key| self.cluster_gone(key))
+            .collect()
     }
 
     /// Looks at one `NoticeCluster`.
@@ -231,7 +242,9 @@ impl Index {
             kind: ChildKind::Deployment,
             name: Arc::clone(&key.name),
         };
-        self.children.get(&id).and_then(|(child, _)| child.detail.clone())
+        self.children
+            .get(&id)
+            .and_then(|(child, _)| child.detail.clone())
     }
 
     /// A child is there, in this state.
@@ -363,8 +376,12 @@ impl Index {
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<(Arc<str>, String)> {
         let all = self.wanted.iter();
-        all.flat_map(|(key, wanted)| wanted.iter().map(|it| (Arc::clone(&key.namespace), it.name.clone())))
-            .collect()
+        all.flat_map(|(key, wanted)| {
+            wanted
+                .iter()
+                .map(|it| (Arc::clone(&key.namespace), it.name.clone()))
+        })
+        .collect()
     }
 
     /// What is known of a Secret has changed, perhaps.
@@ -389,7 +406,8 @@ impl Index {
 
     /// A Secret is not watched any more.
     pub fn secret_forgotten(&mut self, namespace: &str, name: &str) {
-        self.secrets.remove(&(Arc::from(namespace), Arc::from(name)));
+        self.secrets
+            .remove(&(Arc::from(namespace), Arc::from(name)));
     }
 
     // --- the cluster's own ------------------------------------------------------------------
@@ -439,7 +457,9 @@ impl Index {
 
     fn pods_of(&self, key: &ClusterKey) -> Vec<PodSeen> {
         let pods = self.pods.get(key).into_iter().flat_map(BTreeMap::values);
-        pods.map(|(pod, _)| pod.clone()).filter(PodSeen::counts).collect()
+        pods.map(|(pod, _)| pod.clone())
+            .filter(PodSeen::counts)
+            .collect()
     }
 
     fn secrets_of(&self, key: &ClusterKey) -> BTreeMap<String, SecretSeen> {
@@ -447,7 +467,10 @@ impl Index {
         wanted
             .map(|it| {
                 let at = (Arc::clone(&key.namespace), Arc::from(it.name.as_str()));
-                (it.name.clone(), self.secrets.get(&at).cloned().unwrap_or_default())
+                (
+                    it.name.clone(),
+                    self.secrets.get(&at).cloned().unwrap_or_default(),
+                )
             })
             .collect()
     }
@@ -491,7 +514,9 @@ impl Cluster {
     }
 
     fn has_ingress(&self) -> bool {
-        self.object.as_ref().is_ok_and(|it| it.spec.ingress.is_some())
+        self.object
+            .as_ref()
+            .is_ok_and(|it| it.spec.ingress.is_some())
     }
 }
 
@@ -519,7 +544,10 @@ fn within(range: Range<'_>, namespace: &str) -> bool {
 
 fn key_of(object: &Value) -> Option<ClusterKey> {
     let meta = &object["metadata"];
-    Some(ClusterKey::new(meta["namespace"].as_str()?, meta["name"].as_str()?))
+    Some(ClusterKey::new(
+        meta["namespace"].as_str()?,
+        meta["name"].as_str()?,
+    ))
 }
 
 fn child_id(kind: ChildKind, object: &Value) -> Option<ChildId> {
@@ -540,7 +568,10 @@ fn pod_cluster(object: &Value) -> Option<ClusterKey> {
 fn cluster_of(mut object: Value, epoch: u64) -> Cluster {
     let version = version(&object);
     let meta = &mut object["metadata"];
-    let (uid, generation) = (text(&meta["uid"]).to_owned(), meta["generation"].as_i64().unwrap_or(0));
+    let (uid, generation) = (
+        text(&meta["uid"]).to_owned(),
+        meta["generation"].as_i64().unwrap_or(0),
+    );
     let deleting = !meta["deletionTimestamp"].is_null();
     if let Some(meta) = meta.as_object_mut() {
         // Nobody looks at them, and they are most of an object's bytes.
@@ -550,7 +581,9 @@ fn cluster_of(mut object: Value, epoch: u64) -> Cluster {
         }
     }
     Cluster {
-        object: serde_json::from_value(object).map(Arc::new).map_err(|error| error.to_string()),
+        object: serde_json::from_value(object)
+            .map(Arc::new)
+            .map_err(|error| error.to_string()),
         uid,
         generation,
         deleting,

@@ -138,7 +138,9 @@ impl DeploymentSeen {
             available: number(&status["availableReplicas"]).unwrap_or(0),
             progressing: condition(status, "Progressing"),
             replica_failure: condition(status, "ReplicaFailure"),
-            secrets_digest: annotations[SECRETS_HASH_ANNOTATION].as_str().map(str::to_owned),
+            secrets_digest: annotations[SECRETS_HASH_ANNOTATION]
+                .as_str()
+                .map(str::to_owned),
         }
     }
 }
@@ -292,18 +294,25 @@ mod tests {
 
     #[test]
     fn a_deployment_without_status_has_nothing_ready() {
-        let seen = DeploymentSeen::of(&json!({"metadata": {"generation": 2}, "spec": {"replicas": 3}}));
+        let seen =
+            DeploymentSeen::of(&json!({"metadata": {"generation": 2}, "spec": {"replicas": 3}}));
         assert_eq!((seen.generation, seen.desired, seen.ready), (2, 3, 0));
         assert_eq!(seen.progressing, TheirCondition::default());
     }
 
     #[test]
     fn a_pod_says_why_it_does_not_run() {
-        let pod = |status: Value| PodSeen::of(&json!({"metadata": {"name": "a"}, "status": status}));
+        let pod =
+            |status: Value| PodSeen::of(&json!({"metadata": {"name": "a"}, "status": status}));
         let waiting = |reason: &str| {
-            pod(json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "id 17"}}}]}))
+            pod(
+                json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "id 17"}}}]}),
+            )
         };
-        assert_eq!(waiting("ImagePullBackOff").trouble.unwrap().reason, "ImagePullBackOff");
+        assert_eq!(
+            waiting("ImagePullBackOff").trouble.unwrap().reason,
+            "ImagePullBackOff"
+        );
         assert_eq!(waiting("ContainerCreating").trouble, None);
         let unscheduled = pod(json!({"conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
@@ -313,7 +322,12 @@ mod tests {
 
     #[test]
     fn an_ended_pod_does_not_count() {
-        for (phase, counts) in [("Running", true), ("Pending", true), ("Failed", false), ("Succeeded", false)] {
+        for (phase, counts) in [
+            ("Running", true),
+            ("Pending", true),
+            ("Failed", false),
+            ("Succeeded", false),
+        ] {
             let pod = PodSeen::of(&json!({"metadata": {"name": "a"}, "status": {"phase": phase}}));
             assert_eq!(pod.counts(), counts, "{phase}");
         }
@@ -326,6 +340,9 @@ mod tests {
              "conditions": [{"type": "Accepted", "status": "False", "reason": "NoMatchingListenerHostname"}]}
         ]}}));
         assert_eq!(seen.parents[0].name, "infra/edge");
-        assert_eq!(seen.parents[0].accepted.reason, "NoMatchingListenerHostname");
+        assert_eq!(
+            seen.parents[0].accepted.reason,
+            "NoMatchingListenerHostname"
+        );
     }
 }

@@ -40,9 +40,19 @@ fn a_change_touches_its_cluster_and_a_repeat_touches_nobody() {
     let mut index = Index::default();
     assert_eq!(index.cluster_seen(cluster("rides", 1, 2), 1), [rides()]);
     assert!(index.cluster_seen(cluster("rides", 1, 2), 2).is_empty());
-    assert_eq!(index.child_seen(ChildKind::Deployment, &child("rides", 2, 1), 1), [rides()]);
-    assert!(index.child_seen(ChildKind::Deployment, &child("rides", 3, 1), 1).is_empty());
-    assert_eq!(index.child_seen(ChildKind::Deployment, &child("rides", 4, 9), 1), [rides()]);
+    assert_eq!(
+        index.child_seen(ChildKind::Deployment, &child("rides", 2, 1), 1),
+        [rides()]
+    );
+    assert!(
+        index
+            .child_seen(ChildKind::Deployment, &child("rides", 3, 1), 1)
+            .is_empty()
+    );
+    assert_eq!(
+        index.child_seen(ChildKind::Deployment, &child("rides", 4, 9), 1),
+        [rides()]
+    );
     assert_eq!(index.pod_seen(&pod("p", false), 1), [rides()]);
     assert!(index.pod_seen(&pod("p", false), 1).is_empty());
     assert_eq!(index.pod_seen(&pod("p", true), 1), [rides()]);
@@ -56,8 +66,20 @@ fn a_watch_that_lags_behind_an_answer_changes_nothing() {
     let object = index.cluster(&rides()).unwrap().object.clone().unwrap();
     assert_eq!(object.spec.replicas, 3);
     index.child_seen(ChildKind::Deployment, &child("rides", 7, 3), 1);
-    assert!(index.child_seen(ChildKind::Deployment, &child("rides", 6, 1), 1).is_empty());
-    assert_eq!(index.observe(&rides()).unwrap().deployment().unwrap().desired, 3);
+    assert!(
+        index
+            .child_seen(ChildKind::Deployment, &child("rides", 6, 1), 1)
+            .is_empty()
+    );
+    assert_eq!(
+        index
+            .observe(&rides())
+            .unwrap()
+            .deployment()
+            .unwrap()
+            .desired,
+        3
+    );
 }
 
 #[test]
@@ -69,9 +91,18 @@ fn what_a_new_list_does_not_name_is_gone() {
     index.pod_seen(&pod("p", true), 1);
     assert!(index.clusters_listed(None, 1).is_empty());
     index.cluster_seen(cluster("rides", 1, 2), 2);
-    assert!(index.clusters_listed(Some("b"), 2).is_empty(), "another namespace's list");
-    assert_eq!(index.clusters_listed(Some("a"), 2), [ClusterKey::new("a", "food")]);
-    assert_eq!(index.children_listed(ChildKind::Service, None, 2), [rides()]);
+    assert!(
+        index.clusters_listed(Some("b"), 2).is_empty(),
+        "another namespace's list"
+    );
+    assert_eq!(
+        index.clusters_listed(Some("a"), 2),
+        [ClusterKey::new("a", "food")]
+    );
+    assert_eq!(
+        index.children_listed(ChildKind::Service, None, 2),
+        [rides()]
+    );
     assert_eq!(index.pods_listed(None, 2), [rides()]);
     let observed = index.observe(&rides()).unwrap();
     assert!(observed.children.is_empty() && observed.pods.is_empty());
@@ -83,7 +114,15 @@ fn a_spec_that_cannot_be_understood_is_kept_as_such() {
     let mut odd = cluster("rides", 1, 1);
     odd["spec"]["replicas"] = json!("many");
     assert_eq!(index.cluster_seen(odd, 1), [rides()]);
-    assert!(index.cluster(&rides()).unwrap().object.as_ref().unwrap_err().contains("many"));
+    assert!(
+        index
+            .cluster(&rides())
+            .unwrap()
+            .object
+            .as_ref()
+            .unwrap_err()
+            .contains("many")
+    );
 }
 
 #[test]
@@ -93,12 +132,29 @@ fn a_secret_touches_only_those_who_use_the_key_that_changed() {
         SecretSeen::Present(digester.secret(&json!({"data": {"uri": uri, "other": other}})))
     };
     let mut index = Index::default();
-    index.set_wanted(&rides(), [SecretKey { name: "m".into(), key: "uri".into() }].into());
+    index.set_wanted(
+        &rides(),
+        [SecretKey {
+            name: "m".into(),
+            key: "uri".into(),
+        }]
+        .into(),
+    );
     assert_eq!(index.wanted_secrets().len(), 1);
     assert_eq!(index.secret_seen("a", "m", SecretSeen::Missing), [rides()]);
-    assert_eq!(index.secret_seen("a", "m", secret("YQ==", "YQ==")), [rides()]);
-    assert!(index.secret_seen("a", "m", secret("YQ==", "Yg==")).is_empty());
-    assert_eq!(index.secret_seen("a", "m", secret("Yg==", "Yg==")), [rides()]);
+    assert_eq!(
+        index.secret_seen("a", "m", secret("YQ==", "YQ==")),
+        [rides()]
+    );
+    assert!(
+        index
+            .secret_seen("a", "m", secret("YQ==", "Yg=="))
+            .is_empty()
+    );
+    assert_eq!(
+        index.secret_seen("a", "m", secret("Yg==", "Yg==")),
+        [rides()]
+    );
     assert!(index.secret_seen("b", "m", SecretSeen::Missing).is_empty());
 }
 
@@ -106,10 +162,20 @@ fn a_secret_touches_only_those_who_use_the_key_that_changed() {
 fn an_optional_kind_that_goes_takes_its_children_and_tells_everybody() {
     let mut index = Index::default();
     index.cluster_seen(cluster("rides", 1, 2), 1);
-    assert_eq!(index.kind_served(ChildKind::HttpRoute, Served::Yes), [rides()]);
+    assert_eq!(
+        index.kind_served(ChildKind::HttpRoute, Served::Yes),
+        [rides()]
+    );
     index.child_seen(ChildKind::HttpRoute, &child("rides", 1, 0), 1);
-    assert!(index.kind_served(ChildKind::HttpRoute, Served::Yes).is_empty());
-    assert_eq!(index.kind_served(ChildKind::HttpRoute, Served::No), [rides()]);
+    assert!(
+        index
+            .kind_served(ChildKind::HttpRoute, Served::Yes)
+            .is_empty()
+    );
+    assert_eq!(
+        index.kind_served(ChildKind::HttpRoute, Served::No),
+        [rides()]
+    );
     assert!(index.observe(&rides()).unwrap().children.is_empty());
 }
 
@@ -117,7 +183,14 @@ fn an_optional_kind_that_goes_takes_its_children_and_tells_everybody() {
 fn a_cluster_that_is_gone_is_not_observed_and_wants_no_secrets() {
     let mut index = Index::default();
     index.cluster_seen(cluster("rides", 1, 2), 1);
-    index.set_wanted(&rides(), [SecretKey { name: "m".into(), key: "uri".into() }].into());
+    index.set_wanted(
+        &rides(),
+        [SecretKey {
+            name: "m".into(),
+            key: "uri".into(),
+        }]
+        .into(),
+    );
     assert_eq!(index.cluster_gone(&rides()), [rides()]);
     assert!(index.observe(&rides()).is_none());
     assert!(index.wanted_secrets().is_empty());

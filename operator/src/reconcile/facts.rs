@@ -43,7 +43,9 @@ fn ingress_controller(observed: &Observed, cluster: &NoticeCluster) -> Option<St
     let ingress = cluster.spec.ingress.as_ref()?;
     let by_class = match (&observed.classes, &ingress.class_name) {
         (Classes::Unknown, _) => None,
-        (Classes::Known(classes), Some(name)) => classes.get(name).map(|(controller, _)| controller.clone()),
+        (Classes::Known(classes), Some(name)) => {
+            classes.get(name).map(|(controller, _)| controller.clone())
+        }
         (Classes::Known(classes), None) => classes
             .values()
             .find(|(_, default)| *default)
@@ -86,7 +88,16 @@ pub fn secrets_digest(common: &Common, observed: &Observed, uses: &[SecretUse]) 
     if rolling.is_empty() {
         return None;
     }
-    let look = |name: &str| observed.secrets.get(name).cloned().unwrap_or(SecretSeen::Unknown);
-    rolling_digest(&common.digester, &rolling, look)
-        .or_else(|| observed.deployment().and_then(|it| it.secrets_digest.clone()))
+    let look = |name: &str| {
+        observed
+            .secrets
+            .get(name)
+            .cloned()
+            .unwrap_or(SecretSeen::Unknown)
+    };
+    rolling_digest(&common.digester, &rolling, look).or_else(|| {
+        observed
+            .deployment()
+            .and_then(|it| it.secrets_digest.clone())
+    })
 }

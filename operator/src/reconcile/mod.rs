@@ -103,7 +103,11 @@ impl Reconciler {
     }
 
     /// Validates, builds and applies. `None` while a first look at Secrets is to be waited for.
-    async fn make(&self, observed: &Observed, object: &NoticeCluster) -> Result<Option<Outcome>, Broken> {
+    async fn make(
+        &self,
+        observed: &Observed,
+        object: &NoticeCluster,
+    ) -> Result<Option<Outcome>, Broken> {
         let mut facts = facts::without_secrets(&self.common, observed, object);
         let spec = match validate(object, &facts) {
             Ok(spec) => Box::new(spec),
@@ -115,7 +119,13 @@ impl Reconciler {
         let uses = spec.secrets();
         let wanted = facts::wanted_keys(&uses);
         let known = self.look_at_secrets(observed, &wanted);
-        let needs = Needs::of(&wanted, |name| known.secrets.get(name).cloned().unwrap_or(SecretSeen::Unknown));
+        let needs = Needs::of(&wanted, |name| {
+            known
+                .secrets
+                .get(name)
+                .cloned()
+                .unwrap_or(SecretSeen::Unknown)
+        });
         if !needs.unknown.is_empty() && self.first_look(&observed.key) {
             return Ok(None);
         }
@@ -139,7 +149,11 @@ impl Reconciler {
     }
 
     /// Has the Secrets watched that the spec uses; what is known of them by now.
-    fn look_at_secrets(&self, observed: &Observed, wanted: &std::collections::BTreeSet<crate::secrets::SecretKey>) -> Observed {
+    fn look_at_secrets(
+        &self,
+        observed: &Observed,
+        wanted: &std::collections::BTreeSet<crate::secrets::SecretKey>,
+    ) -> Observed {
         let (all, now) = {
             let mut index = self.index.lock();
             index.set_wanted(&observed.key, wanted.clone());
@@ -152,7 +166,11 @@ impl Reconciler {
     /// Whether the first look at a cluster's Secrets is still to be waited for.
     fn first_look(&self, key: &ClusterKey) -> bool {
         let mut looks = self.first_looks.lock();
-        looks.entry(key.clone()).or_insert_with(Instant::now).elapsed() < FIRST_LOOK
+        looks
+            .entry(key.clone())
+            .or_insert_with(Instant::now)
+            .elapsed()
+            < FIRST_LOOK
     }
 
     async fn apply(
@@ -179,13 +197,23 @@ impl Reconciler {
         Ok(done)
     }
 
-    async fn step(&self, observed: &Observed, step: &Step) -> Result<Option<(crate::observe::ChildKind, String, Done)>, Broken> {
+    async fn step(
+        &self,
+        observed: &Observed,
+        step: &Step,
+    ) -> Result<Option<(crate::observe::ChildKind, String, Done)>, Broken> {
         let (kind, name, done) = match step {
             Step::Keep(wanted) if ours_already(observed, wanted) => return Ok(None),
-            Step::Apply(wanted) | Step::Keep(wanted) => {
-                (wanted.kind, &wanted.name, self.applier.apply(observed, wanted).await?)
-            }
-            Step::Remove(kind, name) => (*kind, name, self.applier.delete(observed, *kind, name).await?),
+            Step::Apply(wanted) | Step::Keep(wanted) => (
+                wanted.kind,
+                &wanted.name,
+                self.applier.apply(observed, wanted).await?,
+            ),
+            Step::Remove(kind, name) => (
+                *kind,
+                name,
+                self.applier.delete(observed, *kind, name).await?,
+            ),
         };
         match &done {
             Done::Created | Done::Written | Done::Deleted => {
@@ -214,7 +242,13 @@ impl Reconciler {
         self.count(&outcome);
         let since_told = self.status.told.lock().get(key).map(Instant::elapsed);
         let wanted = status::wanted(&observed, &outcome, since_told, crate::clock::now());
-        let old = observed.cluster.object.as_ref().ok().and_then(|it| it.status.clone()).unwrap_or_default();
+        let old = observed
+            .cluster
+            .object
+            .as_ref()
+            .ok()
+            .and_then(|it| it.status.clone())
+            .unwrap_or_default();
         if wanted.status != old {
             self.write_status(key, &wanted.status).await?;
             if wanted.new_figures {
@@ -236,7 +270,11 @@ impl Reconciler {
         }
     }
 
-    async fn write_status(&self, key: &ClusterKey, status: &crate::api::NoticeClusterStatus) -> Result<(), Broken> {
+    async fn write_status(
+        &self,
+        key: &ClusterKey,
+        status: &crate::api::NoticeClusterStatus,
+    ) -> Result<(), Broken> {
         if !self.leadership.holds() {
             return Err(Broken::NotLeader);
         }
@@ -251,13 +289,21 @@ impl Reconciler {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(Broken::Failed {
                 what: format!("writing the status of {key}"),
-                why: if matches!(error, kube::Error::Api(_)) { refusal(&error) } else { chain(&error) },
+                why: if matches!(error, kube::Error::Api(_)) {
+                    refusal(&error)
+                } else {
+                    chain(&error)
+                },
             }),
         }
     }
 
     /// A spec that this release can't read at all: said in status, and the pods stay.
-    async fn not_understood(&self, observed: &Observed, why: &str) -> Result<Option<Duration>, Broken> {
+    async fn not_understood(
+        &self,
+        observed: &Observed,
+        why: &str,
+    ) -> Result<Option<Duration>, Broken> {
         self.metrics.failed(FailureReason::InvalidSpec);
         let finding = crate::validate::Finding {
             reason: "InvalidSpec",
@@ -288,5 +334,7 @@ impl Reconciler {
 /// Whether a child that only must be there is there, and may be used.
 fn ours_already(observed: &Observed, wanted: &crate::apply::Wanted) -> bool {
     let child = observed.child(wanted.kind, &wanted.name);
-    child.is_some_and(|it| !it.seen.deleting && it.seen.instance.as_deref() == Some(&*observed.key.name))
+    child.is_some_and(|it| {
+        !it.seen.deleting && it.seen.instance.as_deref() == Some(&*observed.key.name)
+    })
 }

@@ -48,14 +48,17 @@ impl Outcome {
     /// Optional kinds that are wanted and not served.
     pub fn not_served(&self) -> impl Iterator<Item = ChildKind> {
         let missing = |done: &Done| *done == Done::NotServed;
-        self.children.iter().filter(move |(_, _, done)| missing(done)).map(|(kind, _, _)| *kind)
+        self.children
+            .iter()
+            .filter(move |(_, _, done)| missing(done))
+            .map(|(kind, _, _)| *kind)
     }
 
     /// Whether something is to be looked at again by itself, since no watch will tell.
     #[must_use]
     pub fn to_be_looked_at_again(&self) -> bool {
-        self.children
-            .iter()
-            .any(|(_, _, done)| matches!(done, Done::NotOurs(_) | Done::Rejected(_) | Done::Waits(_)))
+        self.children.iter().any(|(_, _, done)| {
+            matches!(done, Done::NotOurs(_) | Done::Rejected(_) | Done::Waits(_))
+        })
     }
 }

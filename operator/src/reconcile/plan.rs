@@ -57,8 +57,16 @@ pub fn plan(name: &str, children: &Children) -> Result<Plan, serde_json::Error> 
         step(ChildKind::NetworkPolicy, name, network_policy.as_ref())?,
         step(ChildKind::Service, name, Some(service))?,
         step(ChildKind::Service, &metrics, Some(metrics_service))?,
-        step(ChildKind::PodDisruptionBudget, name, pod_disruption_budget.as_ref())?,
-        step(ChildKind::HorizontalPodAutoscaler, name, horizontal_pod_autoscaler.as_ref())?,
+        step(
+            ChildKind::PodDisruptionBudget,
+            name,
+            pod_disruption_budget.as_ref(),
+        )?,
+        step(
+            ChildKind::HorizontalPodAutoscaler,
+            name,
+            horizontal_pod_autoscaler.as_ref(),
+        )?,
         step(ChildKind::Ingress, name, ingress.as_ref())?,
         step(ChildKind::HttpRoute, name, http_route.as_ref())?,
         step(ChildKind::ServiceMonitor, name, service_monitor.as_ref())?,
@@ -67,7 +75,11 @@ pub fn plan(name: &str, children: &Children) -> Result<Plan, serde_json::Error> 
     ];
     // A claim is never removed: it holds notices.
     if let Some(claim) = volume_claim {
-        free.push(Step::Keep(wanted(ChildKind::PersistentVolumeClaim, name, claim)?));
+        free.push(Step::Keep(wanted(
+            ChildKind::PersistentVolumeClaim,
+            name,
+            claim,
+        )?));
     }
     Ok(Plan {
         free,
@@ -78,14 +90,22 @@ pub fn plan(name: &str, children: &Children) -> Result<Plan, serde_json::Error> 
     })
 }
 
-fn step<T: Serialize>(kind: ChildKind, name: &str, object: Option<&T>) -> Result<Step, serde_json::Error> {
+fn step<T: Serialize>(
+    kind: ChildKind,
+    name: &str,
+    object: Option<&T>,
+) -> Result<Step, serde_json::Error> {
     Ok(match object {
         Some(object) => Step::Apply(wanted(kind, name, object)?),
         None => Step::Remove(kind, name.to_owned()),
     })
 }
 
-fn wanted<T: Serialize>(kind: ChildKind, name: &str, object: &T) -> Result<Wanted, serde_json::Error> {
+fn wanted<T: Serialize>(
+    kind: ChildKind,
+    name: &str,
+    object: &T,
+) -> Result<Wanted, serde_json::Error> {
     let mut object = serde_json::to_value(object)?;
     // Status is not ours to write here, and a null would be.
     if let Some(fields) = object.as_object_mut() {

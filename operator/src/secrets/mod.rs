@@ -57,12 +57,18 @@ impl Digester {
 
     /// One digest of many values, for the pod template, as hex.
     #[must_use]
-    pub fn combined<'a>(&self, values: impl IntoIterator<Item = (&'a SecretKey, &'a ValueDigest)>) -> String {
+    pub fn combined<'a>(
+        &self,
+        values: impl IntoIterator<Item = (&'a SecretKey, &'a ValueDigest)>,
+    ) -> String {
         let parts: Vec<_> = values
             .into_iter()
             .flat_map(|(at, value)| [at.name.as_bytes(), at.key.as_bytes(), value.as_slice()])
             .collect();
-        self.digest(parts).iter().map(|it| format!("{it:02x}")).collect()
+        self.digest(parts)
+            .iter()
+            .map(|it| format!("{it:02x}"))
+            .collect()
     }
 }
 
@@ -105,7 +111,10 @@ pub struct Needs {
 impl Needs {
     /// Adds up what `wanted` finds, by `look`.
     #[must_use]
-    pub fn of<'a>(wanted: impl IntoIterator<Item = &'a SecretKey>, look: impl Fn(&str) -> SecretSeen) -> Self {
+    pub fn of<'a>(
+        wanted: impl IntoIterator<Item = &'a SecretKey>,
+        look: impl Fn(&str) -> SecretSeen,
+    ) -> Self {
         let mut needs = Self::default();
         for at in wanted {
             match look(&at.name) {
@@ -154,17 +163,23 @@ mod tests {
     }
 
     fn secret(uri: &str, other: &str) -> SecretSeen {
-        let object = json!({"data": {"uri": STANDARD.encode(uri), "other": STANDARD.encode(other)}});
+        let object =
+            json!({"data": {"uri": STANDARD.encode(uri), "other": STANDARD.encode(other)}});
         SecretSeen::Present(digester().secret(&object))
     }
 
     fn wanted(name: &str, key: &str) -> BTreeSet<SecretKey> {
-        BTreeSet::from([SecretKey { name: name.into(), key: key.into() }])
+        BTreeSet::from([SecretKey {
+            name: name.into(),
+            key: key.into(),
+        }])
     }
 
     #[test]
     fn only_a_change_of_a_used_key_changes_the_digest() {
-        let of = |seen: SecretSeen| rolling_digest(&digester(), &wanted("m", "uri"), |_| seen.clone()).unwrap();
+        let of = |seen: SecretSeen| {
+            rolling_digest(&digester(), &wanted("m", "uri"), |_| seen.clone()).unwrap()
+        };
         let before = of(secret("mongodb://a", "1"));
         assert_eq!(before, of(secret("mongodb://a", "2")));
         assert_ne!(before, of(secret("mongodb://b", "1")));
@@ -173,16 +188,31 @@ mod tests {
     #[test]
     fn what_cannot_be_read_has_no_digest_and_no_use_has_none_either() {
         for seen in [SecretSeen::Unknown, SecretSeen::Denied, SecretSeen::Missing] {
-            assert_eq!(rolling_digest(&digester(), &wanted("m", "uri"), |_| seen.clone()), None);
+            assert_eq!(
+                rolling_digest(&digester(), &wanted("m", "uri"), |_| seen.clone()),
+                None
+            );
         }
-        assert_eq!(rolling_digest(&digester(), &BTreeSet::new(), |_| SecretSeen::Missing), None);
+        assert_eq!(
+            rolling_digest(&digester(), &BTreeSet::new(), |_| SecretSeen::Missing),
+            None
+        );
     }
 
     #[test]
     fn needs_tell_missing_secrets_and_keys_apart() {
-        let wanted: BTreeSet<_> = [("gone", "a"), ("there", "uri"), ("there", "b"), ("tls", ""), ("no", "a")]
-            .map(|(name, key)| SecretKey { name: name.into(), key: key.into() })
-            .into();
+        let wanted: BTreeSet<_> = [
+            ("gone", "a"),
+            ("there", "uri"),
+            ("there", "b"),
+            ("tls", ""),
+            ("no", "a"),
+        ]
+        .map(|(name, key)| SecretKey {
+            name: name.into(),
+            key: key.into(),
+        })
+        .into();
         let needs = Needs::of(&wanted, |name| match name {
             "gone" => SecretSeen::Missing,
             "no" => SecretSeen::Denied,
@@ -197,7 +227,10 @@ mod tests {
     #[test]
     fn digests_depend_on_the_operators_key_and_show_no_value() {
         let object = json!({"data": {"uri": STANDARD.encode("mongodb://a")}});
-        assert_ne!(digester().secret(&object), Digester::new([8; 32]).secret(&object));
+        assert_ne!(
+            digester().secret(&object),
+            Digester::new([8; 32]).secret(&object)
+        );
         assert_eq!(format!("{:?}", digester()), "Digester(..)");
     }
 }

@@ -58,7 +58,10 @@ impl Figures {
     /// All sessions; `None` while a pod's are not known.
     #[must_use]
     pub fn total(&self) -> Option<i64> {
-        self.pods.values().map(|it| it.map(|load| load.sessions)).sum()
+        self.pods
+            .values()
+            .map(|it| it.map(|load| load.sessions))
+            .sum()
     }
 
     /// Whether these figures are worth telling when `told` were told before: another pod, a drain, a pod that became
@@ -73,7 +76,9 @@ impl Figures {
             let before = told.pods.get(name).copied().flatten();
             match (before, now) {
                 (None, None) => false,
-                (Some(a), Some(b)) => a.draining != b.draining || far(a.sessions, b.sessions, scale),
+                (Some(a), Some(b)) => {
+                    a.draining != b.draining || far(a.sessions, b.sessions, scale)
+                }
                 _ => true,
             }
         }) || matches!((told.total(), self.total()), (Some(a), Some(b)) if far(a, b, a))
@@ -81,7 +86,10 @@ impl Figures {
 }
 
 /// Whether two counts differ by 5 % of `scale`. From and to nothing is always far.
-#[allow(clippy::cast_precision_loss, reason = "counts of sessions are far below 2^52")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "counts of sessions are far below 2^52"
+)]
 fn far(a: i64, b: i64, scale: i64) -> bool {
     a != b && ((a == 0) != (b == 0) || (a - b).abs() as f64 >= scale.max(1) as f64 * WORTH_TELLING)
 }
@@ -92,9 +100,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn figures(loads: &[(&str, Option<i64>)]) -> Figures {
-        let load = |sessions| Load { sessions, draining: false };
+        let load = |sessions| Load {
+            sessions,
+            draining: false,
+        };
         Figures {
-            pods: loads.iter().map(|(name, it)| ((*name).to_owned(), it.map(load))).collect(),
+            pods: loads
+                .iter()
+                .map(|(name, it)| ((*name).to_owned(), it.map(load)))
+                .collect(),
         }
     }
 
@@ -115,19 +129,31 @@ mod tests {
         assert!(figures(&[("a", Some(1000)), ("c", Some(1000))]).worth_telling(&told));
         assert!(figures(&[("a", Some(1000)), ("b", Some(0))]).worth_telling(&told));
         let mut draining = told.clone();
-        draining.pods.insert("a".into(), Some(Load { sessions: 1000, draining: true }));
+        draining.pods.insert(
+            "a".into(),
+            Some(Load {
+                sessions: 1000,
+                draining: true,
+            }),
+        );
         assert!(draining.worth_telling(&told));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pod_that_misses_a_turn_keeps_its_figures_for_a_while() {
-        let load = Load { sessions: 1, draining: false };
+        let load = Load {
+            sessions: 1,
+            draining: false,
+        };
         let reading = Reading::after(None, Some(load), Instant::now());
         tokio::time::advance(Duration::from_secs(10)).await;
         let reading = Reading::after(Some(reading), None, Instant::now());
         assert_eq!(reading.load(), Some(load));
         tokio::time::advance(STALE_AFTER).await;
-        assert_eq!(Reading::after(Some(reading), None, Instant::now()).load(), None);
+        assert_eq!(
+            Reading::after(Some(reading), None, Instant::now()).load(),
+            None
+        );
     }
 
     proptest! {

@@ -52,7 +52,10 @@ impl Board {
         }
         let entry = |pod: &PodSeen| {
             let load = reading(pod).and_then(Reading::load);
-            (pod.name.clone(), load.or_else(|| (!serves(pod)).then_some(NO_SESSIONS)))
+            (
+                pod.name.clone(),
+                load.or_else(|| (!serves(pod)).then_some(NO_SESSIONS)),
+            )
         };
         Some(Figures {
             pods: pods.iter().map(entry).collect(),
@@ -64,12 +67,18 @@ impl Board {
         let mut readings = self.readings.lock();
         let pods = readings.entry(key.clone()).or_default();
         let before = pods.get(pod).copied();
-        pods.insert(pod.to_owned(), Reading::after(before, tried, Instant::now()));
+        pods.insert(
+            pod.to_owned(),
+            Reading::after(before, tried, Instant::now()),
+        );
     }
 
     /// Only these pods exist.
     fn keep(&self, pods: &[(ClusterKey, PodSeen)]) {
-        let there: std::collections::HashSet<_> = pods.iter().map(|(key, pod)| (key, pod.name.as_str())).collect();
+        let there: std::collections::HashSet<_> = pods
+            .iter()
+            .map(|(key, pod)| (key, pod.name.as_str()))
+            .collect();
         self.readings.lock().retain(|key, readings| {
             readings.retain(|name, _| there.contains(&(key, name.as_str())));
             !readings.is_empty()
@@ -118,17 +127,25 @@ impl Asker {
 
     /// The load of the pod at this address, unless it can't be had.
     pub async fn ask(&self, ip: IpAddr) -> Option<Load> {
-        tokio::time::timeout(TIMEOUT, self.try_ask(ip)).await.ok().flatten()
+        tokio::time::timeout(TIMEOUT, self.try_ask(ip))
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn try_ask(&self, ip: IpAddr) -> Option<Load> {
         let address = SocketAddr::new(ip, self.port);
-        let request = Request::get(format!("http://{address}/load")).body(Empty::new()).ok()?;
+        let request = Request::get(format!("http://{address}/load"))
+            .body(Empty::new())
+            .ok()?;
         let response = self.http.request(request).await.ok()?;
         if response.status() != StatusCode::OK {
             return None;
         }
-        let body = Limited::new(response.into_body(), LONGEST_BODY).collect().await.ok()?;
+        let body = Limited::new(response.into_body(), LONGEST_BODY)
+            .collect()
+            .await
+            .ok()?;
         let answer: Answer = serde_json::from_slice(&body.to_bytes()).ok()?;
         Some(Load {
             sessions: answer.sessions.max(0),
@@ -138,13 +155,21 @@ impl Asker {
 }
 
 /// Asks all pods again and again, spread over the period. After each round `round_over` is called.
-pub async fn ask_for_ever(index: SharedIndex, board: Board, asker: Asker, mut round_over: impl FnMut() + Send) {
+pub async fn ask_for_ever(
+    index: SharedIndex,
+    board: Board,
+    asker: Asker,
+    mut round_over: impl FnMut() + Send,
+) {
     let places = Arc::new(Semaphore::new(AT_A_TIME));
     loop {
         let started = Instant::now();
         let pods: Vec<_> = {
             let index = index.lock();
-            index.pods().map(|(key, pod)| (key.clone(), pod.clone())).collect()
+            index
+                .pods()
+                .map(|(key, pod)| (key.clone(), pod.clone()))
+                .collect()
         };
         board.keep(&pods);
         let pause = gap(pods.len());
@@ -164,7 +189,11 @@ pub async fn ask_for_ever(index: SharedIndex, board: Board, asker: Asker, mut ro
             tokio::time::sleep(pause).await;
         }
         // All places free: the round's last answers are there.
-        drop(places.acquire_many(u32::try_from(AT_A_TIME).unwrap_or(1)).await);
+        drop(
+            places
+                .acquire_many(u32::try_from(AT_A_TIME).unwrap_or(1))
+                .await,
+        );
         round_over();
         tokio::time::sleep(PERIOD.saturating_sub(started.elapsed())).await;
     }
@@ -196,9 +225,20 @@ mod tests {
         let (board, key) = (Board::default(), ClusterKey::new("a", "rides"));
         let pods = [pod("a", Some("10.0.0.1"), true), pod("b", None, false)];
         assert_eq!(board.figures(&key, &pods), None);
-        board.note(&key, "a", Some(Load { sessions: 5, draining: false }));
+        board.note(
+            &key,
+            "a",
+            Some(Load {
+                sessions: 5,
+                draining: false,
+            }),
+        );
         let figures = board.figures(&key, &pods).unwrap();
-        assert_eq!(figures.total(), Some(5), "a pod without an address has none");
+        assert_eq!(
+            figures.total(),
+            Some(5),
+            "a pod without an address has none"
+        );
         board.note(&key, "a", None);
         assert_eq!(board.figures(&key, &pods).unwrap().total(), Some(5));
     }

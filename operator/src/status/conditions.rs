@@ -26,7 +26,12 @@ pub struct Draft {
 impl Draft {
     /// A condition.
     #[must_use]
-    pub fn new(kind: &'static str, status: &'static str, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: &'static str,
+        status: &'static str,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             status,
@@ -82,21 +87,33 @@ fn autoscaling(observed: &Observed, mode: AutoscalingMode) -> Draft {
     }
     let child = observed.child(ChildKind::HorizontalPodAutoscaler, &observed.key.name);
     let Some(Detail::Autoscaler(seen)) = child.and_then(|it| it.detail.as_deref()) else {
-        return Draft::new(KIND, "Unknown", "Creating", "the HorizontalPodAutoscaler is not there yet");
+        return Draft::new(
+            KIND,
+            "Unknown",
+            "Creating",
+            "the HorizontalPodAutoscaler is not there yet",
+        );
     };
     let status = match seen.active.status.as_str() {
         "True" => "True",
         "False" => "False",
         _ => "Unknown",
     };
-    let reason = if seen.active.reason.is_empty() { "NotYetEvaluated" } else { &seen.active.reason };
+    let reason = if seen.active.reason.is_empty() {
+        "NotYetEvaluated"
+    } else {
+        &seen.active.reason
+    };
     Draft::new(KIND, status, reason, seen.active.message.clone())
 }
 
 fn draining(observed: &Observed, outcome: &Outcome) -> Draft {
     const KIND: &str = "Draining";
     let leaving = |name: &str| {
-        let load = outcome.figures.as_ref().and_then(|it| it.pods.get(name).copied().flatten());
+        let load = outcome
+            .figures
+            .as_ref()
+            .and_then(|it| it.pods.get(name).copied().flatten());
         load.is_some_and(|it| it.draining)
     };
     let names: Vec<_> = observed
@@ -107,15 +124,25 @@ fn draining(observed: &Observed, outcome: &Outcome) -> Draft {
         .take(10)
         .collect();
     if !names.is_empty() {
-        return Draft::new(KIND, "True", "PodsDrain", format!("being emptied: {}", names.join(", ")));
+        return Draft::new(
+            KIND,
+            "True",
+            "PodsDrain",
+            format!("being emptied: {}", names.join(", ")),
+        );
     }
-    let unread = outcome.figures.as_ref().and_then(|it| it.pods.iter().find(|(_, load)| load.is_none()));
+    let unread = outcome
+        .figures
+        .as_ref()
+        .and_then(|it| it.pods.iter().find(|(_, load)| load.is_none()));
     match unread {
         Some((pod, _)) => Draft::new(
             KIND,
             "Unknown",
             "LoadNotRead",
-            format!("pod {pod} does not tell its sessions: can the operator reach the pods' port 9090?"),
+            format!(
+                "pod {pod} does not tell its sessions: can the operator reach the pods' port 9090?"
+            ),
         ),
         None => Draft::new(KIND, "False", "NoPodDrains", ""),
     }
@@ -123,14 +150,24 @@ fn draining(observed: &Observed, outcome: &Outcome) -> Draft {
 
 /// Gives drafts their times: `lastTransitionTime` moves only when the status does.
 #[must_use]
-pub fn stamp(drafts: Vec<Draft>, before: &[Condition], generation: i64, now: Timestamp) -> Vec<Condition> {
-    let mut conditions: Vec<_> = drafts.into_iter().map(|draft| one(draft, before, generation, now)).collect();
+pub fn stamp(
+    drafts: Vec<Draft>,
+    before: &[Condition],
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| one(draft, before, generation, now))
+        .collect();
     conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
     conditions
 }
 
 fn one(draft: Draft, before: &[Condition], generation: i64, now: Timestamp) -> Condition {
-    let same = before.iter().find(|it| it.type_ == draft.kind && it.status == draft.status);
+    let same = before
+        .iter()
+        .find(|it| it.type_ == draft.kind && it.status == draft.status);
     // Whole seconds, as the API server keeps them.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Condition {

@@ -23,7 +23,9 @@ fn missing(key: &ClusterKey, outcome: &Outcome) -> Option<Draft> {
     let needs = &outcome.needs;
     let mut texts = Vec::new();
     for name in &needs.missing {
-        let keys: BTreeSet<_> = uses(outcome, name).map(|it| it.reference.key.as_str()).collect();
+        let keys: BTreeSet<_> = uses(outcome, name)
+            .map(|it| it.reference.key.as_str())
+            .collect();
         let keys: Vec<_> = keys.into_iter().collect();
         texts.push(format!(
             "Secret {name} is missing in namespace {} ({}): create it with {}",
@@ -33,13 +35,21 @@ fn missing(key: &ClusterKey, outcome: &Outcome) -> Option<Draft> {
         ));
     }
     for at in &needs.missing_keys {
-        texts.push(format!("Secret {} has no key {} ({}): add it", at.name, at.key, paths(outcome, &at.name)));
+        texts.push(format!(
+            "Secret {} has no key {} ({}): add it",
+            at.name,
+            at.key,
+            paths(outcome, &at.name)
+        ));
     }
     (!texts.is_empty()).then(|| Draft::new(KIND, "False", "SecretNotFound", texts.join("; ")))
 }
 
 fn uses<'a>(outcome: &'a Outcome, name: &'a str) -> impl Iterator<Item = &'a SecretUse> {
-    outcome.secrets.iter().filter(move |it| it.reference.name == name)
+    outcome
+        .secrets
+        .iter()
+        .filter(move |it| it.reference.name == name)
 }
 
 fn paths(outcome: &Outcome, name: &str) -> String {
@@ -52,7 +62,11 @@ fn denied(key: &ClusterKey, outcome: &Outcome) -> Option<Draft> {
     if denied.is_empty() {
         return None;
     }
-    let all: BTreeSet<_> = outcome.secrets.iter().map(|it| it.reference.name.as_str()).collect();
+    let all: BTreeSet<_> = outcome
+        .secrets
+        .iter()
+        .map(|it| it.reference.name.as_str())
+        .collect();
     let names: Vec<_> = denied.iter().map(String::as_str).collect();
     let message = format!(
         "the operator may not read {}, so a changed value does not reach the pods; apply this Role, and a RoleBinding from it to the operator's ServiceAccount:\n{}",
@@ -77,12 +91,20 @@ pub fn role(key: &ClusterKey, names: &BTreeSet<&str>) -> String {
 fn not_read(outcome: &Outcome) -> Option<Draft> {
     let names: Vec<_> = outcome.needs.unknown.iter().map(String::as_str).collect();
     (!names.is_empty()).then(|| {
-        Draft::new(KIND, "Unknown", "SecretsNotRead", format!("not read yet: {}", names.join(", ")))
+        Draft::new(
+            KIND,
+            "Unknown",
+            "SecretsNotRead",
+            format!("not read yet: {}", names.join(", ")),
+        )
     })
 }
 
 fn not_served(outcome: &Outcome) -> Option<Draft> {
-    let kinds: BTreeSet<_> = outcome.not_served().filter(|kind| *kind != ChildKind::HttpRoute).collect();
+    let kinds: BTreeSet<_> = outcome
+        .not_served()
+        .filter(|kind| *kind != ChildKind::HttpRoute)
+        .collect();
     let texts: Vec<_> = kinds
         .iter()
         .map(|kind| {
@@ -95,10 +117,19 @@ fn not_served(outcome: &Outcome) -> Option<Draft> {
 
 /// All is there; what is allowed but should be known is said as well.
 fn present(outcome: &Outcome) -> Draft {
-    let told = outcome.spec.as_ref().map(|it| it.told.as_slice()).unwrap_or_default();
+    let told = outcome
+        .spec
+        .as_ref()
+        .map(|it| it.told.as_slice())
+        .unwrap_or_default();
     let told: Vec<_> = told.iter().filter(|it| !about_the_edge(it)).collect();
     match told.first() {
-        None => Draft::new(KIND, "True", "AllPresent", "everything that the spec refers to is there"),
+        None => Draft::new(
+            KIND,
+            "True",
+            "AllPresent",
+            "everything that the spec refers to is there",
+        ),
         Some(first) => {
             let texts: Vec<_> = told.iter().map(ToString::to_string).collect();
             Draft::new(KIND, "True", first.reason, texts.join(". "))
@@ -109,5 +140,7 @@ fn present(outcome: &Outcome) -> Draft {
 /// Whether a finding belongs to `EdgeReady`.
 #[must_use]
 pub fn about_the_edge(finding: &Finding) -> bool {
-    ["spec.ingress", "spec.gateway"].iter().any(|it| finding.path.starts_with(it))
+    ["spec.ingress", "spec.gateway"]
+        .iter()
+        .any(|it| finding.path.starts_with(it))
 }

@@ -30,8 +30,17 @@ pub fn edge(observed: &Observed, outcome: &Outcome, spec: &Validated) -> Option<
 
 /// What is to be known about the edge, whatever its state.
 fn notes(outcome: &Outcome, spec: &Validated) -> Vec<String> {
-    let told = spec.told.iter().filter(|it| about_the_edge(it)).map(ToString::to_string);
-    outcome.notes.iter().map(|it| it.message.clone()).chain(told).collect()
+    let told = spec
+        .told
+        .iter()
+        .filter(|it| about_the_edge(it))
+        .map(ToString::to_string);
+    outcome
+        .notes
+        .iter()
+        .map(|it| it.message.clone())
+        .chain(told)
+        .collect()
 }
 
 fn conflict(observed: &Observed) -> Option<Draft> {
@@ -40,7 +49,9 @@ fn conflict(observed: &Observed) -> Option<Draft> {
         KIND,
         "False",
         "HostConflict",
-        format!("NoticeCluster {other} had {address} before: give one of them another host or path"),
+        format!(
+            "NoticeCluster {other} had {address} before: give one of them another host or path"
+        ),
     ))
 }
 
@@ -64,7 +75,11 @@ fn no_class(observed: &Observed, spec: &Validated) -> Option<Draft> {
         Some(name) if classes.contains_key(name) => return None,
         Some(name) => {
             let names: Vec<_> = classes.keys().map(String::as_str).collect();
-            let there = if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };
+            let there = if names.is_empty() {
+                "there are none".to_owned()
+            } else {
+                format!("there are {}", names.join(", "))
+            };
             format!("there is no IngressClass {name}: {there}")
         }
         None if classes.values().any(|(_, default)| *default) => return None,
@@ -76,7 +91,11 @@ fn no_class(observed: &Observed, spec: &Validated) -> Option<Draft> {
 /// The worst of the ways in.
 fn ways(observed: &Observed, spec: &Validated) -> Draft {
     let name = &observed.key.name;
-    let detail = |kind| observed.child(kind, name).and_then(|it| it.detail.as_deref());
+    let detail = |kind| {
+        observed
+            .child(kind, name)
+            .and_then(|it| it.detail.as_deref())
+    };
     let mut drafts = Vec::new();
     if spec.ingress.is_some() {
         drafts.push(match detail(ChildKind::Ingress) {
@@ -85,20 +104,38 @@ fn ways(observed: &Observed, spec: &Validated) -> Draft {
         });
     }
     if let Some(gateway) = &spec.gateway {
-        let parents: Vec<_> = gateway.parent_refs.iter().map(|it| it.name.as_str()).collect();
+        let parents: Vec<_> = gateway
+            .parent_refs
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
         drafts.push(match detail(ChildKind::HttpRoute) {
             Some(Detail::Route(seen)) => route(seen, &parents),
-            _ => Draft::new(KIND, "Unknown", "Creating", "the HTTPRoute is not there yet"),
+            _ => Draft::new(
+                KIND,
+                "Unknown",
+                "Creating",
+                "the HTTPRoute is not there yet",
+            ),
         });
     }
-    let rank = |draft: &Draft| ["False", "Unknown", "True"].iter().position(|it| *it == draft.status);
+    let rank = |draft: &Draft| {
+        ["False", "Unknown", "True"]
+            .iter()
+            .position(|it| *it == draft.status)
+    };
     let worst = drafts.into_iter().min_by_key(rank);
     worst.unwrap_or_else(|| Draft::new(KIND, "Unknown", "NoEdge", ""))
 }
 
 fn ingress(seen: &IngressSeen) -> Draft {
     if seen.has_address {
-        Draft::new(KIND, "True", "AddressAssigned", "the Ingress has an address")
+        Draft::new(
+            KIND,
+            "True",
+            "AddressAssigned",
+            "the Ingress has an address",
+        )
     } else {
         Draft::new(
             KIND,
@@ -115,13 +152,24 @@ fn route(seen: &RouteSeen, wanted: &[&str]) -> Draft {
         return Draft::new(KIND, "Unknown", "RoutePending", message);
     }
     let refusal = |parent: &ParentSeen| {
-        let refused = [&parent.accepted, &parent.resolved].into_iter().find(|it| it.status == "False")?;
-        Some((parent.name.clone(), refused.reason.clone(), refused.message.clone()))
+        let refused = [&parent.accepted, &parent.resolved]
+            .into_iter()
+            .find(|it| it.status == "False")?;
+        Some((
+            parent.name.clone(),
+            refused.reason.clone(),
+            refused.message.clone(),
+        ))
     };
     if let Some((name, reason, message)) = seen.parents.iter().find_map(refusal) {
         let text = format!("Gateway {name} does not take the HTTPRoute ({reason}): {message}");
         return Draft::new(KIND, "False", "RouteNotAccepted", text);
     }
     let names: Vec<_> = seen.parents.iter().map(|it| it.name.as_str()).collect();
-    Draft::new(KIND, "True", "RouteAccepted", format!("taken by Gateway {}", names.join(", ")))
+    Draft::new(
+        KIND,
+        "True",
+        "RouteAccepted",
+        format!("taken by Gateway {}", names.join(", ")),
+    )
 }

@@ -41,7 +41,12 @@ pub struct Wanted {
 
 /// What status should be. `since_told` is how long ago measured figures were written last.
 #[must_use]
-pub fn wanted(observed: &Observed, outcome: &Outcome, since_told: Option<Duration>, now: Timestamp) -> Wanted {
+pub fn wanted(
+    observed: &Observed,
+    outcome: &Outcome,
+    since_told: Option<Duration>,
+    now: Timestamp,
+) -> Wanted {
     let before = observed
         .cluster
         .object
@@ -82,7 +87,9 @@ fn invalid(
     observed: &Observed,
 ) -> Wanted {
     before.observed_generation = Some(observed.cluster.generation);
-    before.conditions.retain(|old| stamped.iter().all(|new| new.type_ != old.type_));
+    before
+        .conditions
+        .retain(|old| stamped.iter().all(|new| new.type_ != old.type_));
     before.conditions.extend(stamped);
     before.conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
     if let Some(deployment) = observed.deployment() {
@@ -106,7 +113,11 @@ pub fn told_before(status: &NoticeClusterStatus) -> Figures {
         })
     };
     Figures {
-        pods: status.pods.iter().map(|pod| (pod.name.clone(), load(pod))).collect(),
+        pods: status
+            .pods
+            .iter()
+            .map(|pod| (pod.name.clone(), load(pod)))
+            .collect(),
     }
 }
 
@@ -121,7 +132,12 @@ fn figures_to_tell(
         pods: observed
             .pods
             .iter()
-            .map(|pod| (pod.name.clone(), told.pods.get(&pod.name).copied().flatten()))
+            .map(|pod| {
+                (
+                    pod.name.clone(),
+                    told.pods.get(&pod.name).copied().flatten(),
+                )
+            })
             .collect(),
     };
     let Some(fresh) = &outcome.figures else {
@@ -131,7 +147,9 @@ fn figures_to_tell(
         return (kept(), false, None);
     }
     let pods_changed = !fresh.pods.keys().eq(told.pods.keys());
-    let wait = since_told.and_then(|since| WRITE_EVERY.checked_sub(since)).filter(|it| !it.is_zero());
+    let wait = since_told
+        .and_then(|since| WRITE_EVERY.checked_sub(since))
+        .filter(|it| !it.is_zero());
     match wait {
         Some(wait) if !pods_changed => (kept(), false, Some(wait)),
         _ => (fresh.clone(), true, None),
@@ -139,7 +157,12 @@ fn figures_to_tell(
 }
 
 /// The sum; before pods were asked, what stood there.
-fn online(figures: &Figures, before: &NoticeClusterStatus, outcome: &Outcome, new: bool) -> Option<i64> {
+fn online(
+    figures: &Figures,
+    before: &NoticeClusterStatus,
+    outcome: &Outcome,
+    new: bool,
+) -> Option<i64> {
     if outcome.figures.is_none() && !new {
         return before.online_sessions;
     }
@@ -160,14 +183,22 @@ fn pods(figures: &Figures) -> Vec<PodStatus> {
 ///
 /// # Errors
 /// That of the call.
-pub async fn write(client: &Client, key: &ClusterKey, status: &NoticeClusterStatus) -> Result<Value, kube::Error> {
+pub async fn write(
+    client: &Client,
+    key: &ClusterKey,
+    status: &NoticeClusterStatus,
+) -> Result<Value, kube::Error> {
     let body = json!({
         "apiVersion": "noticecluster.dev/v1alpha1",
         "kind": "NoticeCluster",
         "metadata": {"name": &*key.name, "namespace": &*key.namespace},
         "status": status,
     });
-    let path = resource_path("noticecluster.dev/v1alpha1", "noticeclusters", Some(&key.namespace));
+    let path = resource_path(
+        "noticecluster.dev/v1alpha1",
+        "noticeclusters",
+        Some(&key.namespace),
+    );
     let params = PatchParams::apply(STATUS_MANAGER).force();
     let request = Request::new(path)
         .patch_subresource("status", &key.name, &params, &Patch::Apply(&body))

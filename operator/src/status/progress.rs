@@ -75,10 +75,17 @@ fn waiting(observed: &Observed, outcome: &Outcome) -> Option<Progress> {
         _ => None,
     });
     if let Some((kind, name, for_what)) = waits {
-        return Some(Progress::Working(why("WaitingForDeletion", format!("{kind} {name}: {for_what}"))));
+        return Some(Progress::Working(why(
+            "WaitingForDeletion",
+            format!("{kind} {name}: {for_what}"),
+        )));
     }
     if outcome.needs.lacks_something() || !outcome.needs.unknown.is_empty() {
-        let pods = if observed.deployment().is_some() { "the pods stay as they are" } else { "no pod is made" };
+        let pods = if observed.deployment().is_some() {
+            "the pods stay as they are"
+        } else {
+            "no pod is made"
+        };
         return Some(Progress::Working(why(
             "WaitingForSecrets",
             format!("{pods} until the Secrets are there: see DependenciesReady"),
@@ -91,7 +98,10 @@ fn rollout(observed: &Observed, outcome: &Outcome) -> Progress {
     let paused = outcome.spec.as_ref().is_ok_and(|it| it.paused);
     let Some(deployment) = observed.deployment() else {
         return if paused {
-            Progress::Stuck(why("Paused", "spec.paused is true, and there is no Deployment yet: set it to false"))
+            Progress::Stuck(why(
+                "Paused",
+                "spec.paused is true, and there is no Deployment yet: set it to false",
+            ))
         } else {
             Progress::Working(why("Creating", "the Deployment is being made"))
         };
@@ -105,16 +115,25 @@ fn rollout(observed: &Observed, outcome: &Outcome) -> Progress {
         && deployment.replicas <= deployment.updated
         && deployment.available >= wanted;
     match (settled, wanted) {
-        (true, _) if paused => Progress::Done(why("Paused", "spec.paused is true: the children are left as they are")),
+        (true, _) if paused => Progress::Done(why(
+            "Paused",
+            "spec.paused is true: the children are left as they are",
+        )),
         (true, 0) => Progress::Done(why("ScaledToZero", "spec.replicas is 0: there are no pods")),
-        (true, _) => Progress::Done(why("PodsReady", format!("{wanted} of {wanted} pods are ready"))),
+        (true, _) => Progress::Done(why(
+            "PodsReady",
+            format!("{wanted} of {wanted} pods are ready"),
+        )),
         (false, _) => Progress::Working(why("RollingOut", rolling(deployment, &observed.pods))),
     }
 }
 
 fn trouble(deployment: &DeploymentSeen, pods: &[PodSeen]) -> Option<Progress> {
     if deployment.progressing.reason == "ProgressDeadlineExceeded" {
-        return Some(Progress::Stuck(why("ProgressDeadlineExceeded", rolling(deployment, pods))));
+        return Some(Progress::Stuck(why(
+            "ProgressDeadlineExceeded",
+            rolling(deployment, pods),
+        )));
     }
     deployment.replica_failure.is_true().then(|| {
         Progress::Working(why(
@@ -131,7 +150,10 @@ fn rolling(deployment: &DeploymentSeen, pods: &[PodSeen]) -> String {
         deployment.desired,
         deployment.available
     );
-    if let Some((pod, trouble)) = pods.iter().find_map(|pod| Some((pod, pod.trouble.as_ref()?))) {
+    if let Some((pod, trouble)) = pods
+        .iter()
+        .find_map(|pod| Some((pod, pod.trouble.as_ref()?)))
+    {
         message.push_str(&format!("; pod {}: {}", pod.name, trouble.reason));
         if !trouble.message.is_empty() {
             message.push_str(&format!(" ({})", trouble.message));

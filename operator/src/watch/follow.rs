@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use kube::Client;
 use kube::core::WatchEvent;
 use kube::core::params::{ListParams, WatchParams};
@@ -171,8 +171,7 @@ impl<S: Sink> Watch<S> {
         &self,
         client: &Client,
         version: &str,
-    ) -> Result<BoxStream<'static, Result<WatchEvent<Value>, kube::Error>>, kube::Error>
-    {
+    ) -> Result<BoxStream<'static, Result<WatchEvent<Value>, kube::Error>>, kube::Error> {
         let params = WatchParams {
             label_selector: some(&self.target.labels),
             field_selector: some(&self.target.fields),
@@ -215,7 +214,12 @@ impl<S: Sink> Watch<S> {
         let why = reason(error);
         self.place.blind(!matches!(why, Blind::Failing(_)));
         if self.told.as_ref() != Some(&why) {
-            tracing::warn!(watch = self.target.name, path = self.target.path, "a watch sees nothing for now: {}", told(&why));
+            tracing::warn!(
+                watch = self.target.name,
+                path = self.target.path,
+                "a watch sees nothing for now: {}",
+                told(&why)
+            );
             self.sink.blind(&why);
             self.told = Some(why.clone());
         }
@@ -251,13 +255,19 @@ fn reason(error: &kube::Error) -> Blind {
 /// A pause after failures: doubling, half of it by chance; after a refusal it does not start short.
 fn pause(why: &Blind, failures: u32, chance: f64) -> Duration {
     let whole = match why {
-        Blind::Failing(_) => FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE),
+        Blind::Failing(_) => FIRST_PAUSE
+            .saturating_mul(1 << failures.min(10))
+            .min(LONGEST_PAUSE),
         Blind::Denied | Blind::NotServed => REFUSED_PAUSE,
     };
     whole.mul_f64(0.5 + chance / 2.0)
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of WATCH_SECONDS")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a part of WATCH_SECONDS"
+)]
 fn watch_seconds(chance: f64) -> u32 {
     WATCH_SECONDS - (f64::from(WATCH_SECONDS) * 0.2 * chance) as u32
 }
@@ -272,4 +282,3 @@ async fn within<T>(
         Err(_) => Err(kube::Error::Service("no answer in time".into())),
     }
 }
-

@@ -98,7 +98,9 @@ impl Freshness {
         for entry in self.watches.lock().entries.values() {
             let slot = ages.entry(entry.name).or_insert((Duration::ZERO, 0));
             match entry.heard {
-                Some(heard) if entry.listed => slot.0 = slot.0.max(now.saturating_duration_since(heard)),
+                Some(heard) if entry.listed => {
+                    slot.0 = slot.0.max(now.saturating_duration_since(heard))
+                }
                 _ => slot.1 += 1,
             }
         }

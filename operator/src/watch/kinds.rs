@@ -39,14 +39,20 @@ impl Watching {
         for range in self.ranges() {
             watches.push(self.clusters(range.clone()));
             watches.push(self.pods(range.clone()));
-            let always = ChildKind::ALL.into_iter().filter(|kind| kind.definition().is_none());
+            let always = ChildKind::ALL
+                .into_iter()
+                .filter(|kind| kind.definition().is_none());
             watches.extend(always.map(|kind| self.children(kind, range.clone())));
         }
         watches
     }
 
     fn clusters(&self, range: Option<String>) -> Followed {
-        let path = resource_path("noticecluster.dev/v1alpha1", "noticeclusters", range.as_deref());
+        let path = resource_path(
+            "noticecluster.dev/v1alpha1",
+            "noticeclusters",
+            range.as_deref(),
+        );
         let target = Target {
             name: "noticeclusters",
             path,
@@ -69,7 +75,13 @@ impl Watching {
     pub fn children(&self, kind: ChildKind, range: Option<String>) -> Followed {
         let target = ours(kind.plural(), kind.path(range.as_deref()));
         let sink = ChildSink::new(self.feed.clone(), kind, range);
-        follow(&self.clients, &self.freshness, target, kind.definition().is_some(), sink)
+        follow(
+            &self.clients,
+            &self.freshness,
+            target,
+            kind.definition().is_some(),
+            sink,
+        )
     }
 
     fn classes(&self) -> Followed {

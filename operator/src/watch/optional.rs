@@ -128,18 +128,30 @@ impl State {
             self.objects.clear();
             if served {
                 let ranges = self.watching.ranges();
-                self.objects = ranges.into_iter().map(|it| self.watching.children(self.kind, it)).collect();
+                self.objects = ranges
+                    .into_iter()
+                    .map(|it| self.watching.children(self.kind, it))
+                    .collect();
             }
         }
         let state = if served { Served::Yes } else { Served::No };
-        self.watching.feed.tell(|index| index.kind_served(self.kind, state));
+        self.watching
+            .feed
+            .tell(|index| index.kind_served(self.kind, state));
     }
 
     /// Whether the API server serves the kind; `None` when it does not say.
     async fn served(&self) -> Option<bool> {
-        let request = Request::get(format!("/apis/{}", self.kind.api_version())).body(Vec::new()).ok()?;
+        let request = Request::get(format!("/apis/{}", self.kind.api_version()))
+            .body(Vec::new())
+            .ok()?;
         match within(self.watching.clients.calls().request::<Resources>(request)).await {
-            Ok(found) => Some(found.resources.iter().any(|it| it.name == self.kind.plural())),
+            Ok(found) => Some(
+                found
+                    .resources
+                    .iter()
+                    .any(|it| it.name == self.kind.plural()),
+            ),
             Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
             Err(_) => None,
         }

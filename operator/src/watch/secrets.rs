@@ -37,7 +37,11 @@ impl SecretWatches {
         running.retain(|at, _| {
             let kept = wanted.contains(at);
             if !kept {
-                self.watching.feed.index.lock().secret_forgotten(&at.0, &at.1);
+                self.watching
+                    .feed
+                    .index
+                    .lock()
+                    .secret_forgotten(&at.0, &at.1);
             }
             kept
         });
@@ -62,6 +66,12 @@ impl SecretWatches {
             namespace.to_owned(),
             name.to_owned(),
         );
-        follow(&self.watching.clients, &self.watching.freshness, target, true, sink)
+        follow(
+            &self.watching.clients,
+            &self.watching.freshness,
+            target,
+            true,
+            sink,
+        )
     }
 }

@@ -38,7 +38,10 @@ struct Listing {
 impl Listing {
     const fn new(namespace: Option<String>) -> Self {
         // 0 is for what no list named: answers to writes.
-        Self { namespace, epoch: 1 }
+        Self {
+            namespace,
+            epoch: 1,
+        }
     }
 }
 
@@ -66,7 +69,8 @@ impl Sink for ClusterSink {
     }
 
     fn seen(&mut self, object: Value) {
-        self.feed.tell(|index| index.cluster_seen(object, self.listing.epoch));
+        self.feed
+            .tell(|index| index.cluster_seen(object, self.listing.epoch));
     }
 
     fn gone(&mut self, object: Value) {
@@ -77,7 +81,8 @@ impl Sink for ClusterSink {
 
     fn listed(&mut self) {
         let Listing { namespace, epoch } = &self.listing;
-        self.feed.tell(|index| index.clusters_listed(namespace.as_deref(), *epoch));
+        self.feed
+            .tell(|index| index.clusters_listed(namespace.as_deref(), *epoch));
     }
 
     fn blind(&mut self, _: &Blind) {}
@@ -109,7 +114,8 @@ impl Sink for ChildSink {
     }
 
     fn seen(&mut self, object: Value) {
-        self.feed.tell(|index| index.child_seen(self.kind, &object, self.listing.epoch));
+        self.feed
+            .tell(|index| index.child_seen(self.kind, &object, self.listing.epoch));
     }
 
     fn gone(&mut self, object: Value) {
@@ -118,7 +124,8 @@ impl Sink for ChildSink {
 
     fn listed(&mut self) {
         let Listing { namespace, epoch } = &self.listing;
-        self.feed.tell(|index| index.children_listed(self.kind, namespace.as_deref(), *epoch));
+        self.feed
+            .tell(|index| index.children_listed(self.kind, namespace.as_deref(), *epoch));
     }
 
     fn blind(&mut self, _: &Blind) {}
@@ -148,7 +155,8 @@ impl Sink for PodSink {
     }
 
     fn seen(&mut self, object: Value) {
-        self.feed.tell(|index| index.pod_seen(&object, self.listing.epoch));
+        self.feed
+            .tell(|index| index.pod_seen(&object, self.listing.epoch));
     }
 
     fn gone(&mut self, object: Value) {
@@ -157,7 +165,8 @@ impl Sink for PodSink {
 
     fn listed(&mut self) {
         let Listing { namespace, epoch } = &self.listing;
-        self.feed.tell(|index| index.pods_listed(namespace.as_deref(), *epoch));
+        self.feed
+            .tell(|index| index.pods_listed(namespace.as_deref(), *epoch));
     }
 
     fn blind(&mut self, _: &Blind) {}
@@ -198,7 +207,8 @@ impl Sink for ClassSink {
 
     fn seen(&mut self, object: Value) {
         let meta = &object["metadata"];
-        let default = text(&meta["annotations"]["ingressclass.kubernetes.io/is-default-class"]) == "true";
+        let default =
+            text(&meta["annotations"]["ingressclass.kubernetes.io/is-default-class"]) == "true";
         let class = (text(&object["spec"]["controller"]).to_owned(), default);
         self.classes.insert(text(&meta["name"]).to_owned(), class);
         self.tell();
@@ -245,7 +255,8 @@ impl SecretSink {
     }
 
     fn tell(&self, seen: SecretSeen) {
-        self.feed.tell(|index| index.secret_seen(&self.namespace, &self.name, seen));
+        self.feed
+            .tell(|index| index.secret_seen(&self.namespace, &self.name, seen));
     }
 }
 

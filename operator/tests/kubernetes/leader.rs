@@ -15,7 +15,12 @@ impl Process {
     fn start(scene: &Scene, name: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_notice-operator"))
             .args(["run", "--metrics-listen=127.0.0.1:0"])
-            .args(["--namespace", &scene.namespace, "--pod-namespace", &scene.namespace])
+            .args([
+                "--namespace",
+                &scene.namespace,
+                "--pod-namespace",
+                &scene.namespace,
+            ])
             .args(["--pod-name", name])
             .env("KUBECONFIG", kubeconfig())
             .stdin(Stdio::null())
@@ -25,7 +30,10 @@ impl Process {
     }
 
     fn signal(&self, signal: &str) {
-        let done = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        let done = Command::new("kill")
+            .args([signal, &self.0.id().to_string()])
+            .status()
+            .unwrap();
         assert!(done.success());
     }
 }
@@ -38,7 +46,10 @@ impl Drop for Process {
 }
 
 async fn holder(scene: &Scene) -> Option<String> {
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/notice-operator", scene.namespace);
+    let path = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/{}/leases/notice-operator",
+        scene.namespace
+    );
     let lease: Value = scene.get(&path).await?;
     let holder = lease["spec"]["holderIdentity"].as_str()?;
     (!holder.is_empty()).then(|| holder.split('_').next().unwrap_or_default().to_owned())
@@ -46,12 +57,16 @@ async fn holder(scene: &Scene) -> Option<String> {
 
 async fn wait_holder(scene: &Scene, name: &str) {
     scene
-        .wait(&format!("{name} acts"), || async { (holder(scene).await.as_deref() == Some(name)).then_some(()) })
+        .wait(&format!("{name} acts"), || async {
+            (holder(scene).await.as_deref() == Some(name)).then_some(())
+        })
         .await;
 }
 
 async fn make(scene: &Scene, name: &str) {
-    scene.create_cluster(name, json!({"storage": {"size": "1Gi"}})).await;
+    scene
+        .create_cluster(name, json!({"storage": {"size": "1Gi"}}))
+        .await;
     scene.wait_child(ChildKind::Deployment, name).await;
 }
 
@@ -65,7 +80,9 @@ async fn another_operator_takes_over_within_twenty_seconds_of_a_kill() {
     assert_eq!(holder(&scene).await.as_deref(), Some("first"));
     first.0.kill().unwrap();
     let killed = Instant::now();
-    scene.create_cluster("two", json!({"storage": {"size": "1Gi"}})).await;
+    scene
+        .create_cluster("two", json!({"storage": {"size": "1Gi"}}))
+        .await;
     scene.wait_child(ChildKind::Deployment, "two").await;
     let took = killed.elapsed();
     println!("taken over after {took:?}");

@@ -24,20 +24,37 @@ fn resident(pid: u32) -> u64 {
 async fn a_hundred_clusters_take_little_time_and_memory() {
     let scene = Scene::empty("many").await;
     scene.create_secrets().await;
-    let program = std::env::var("NOTICE_OPERATOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_notice-operator").to_owned());
+    let program = std::env::var("NOTICE_OPERATOR_BIN")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_notice-operator").to_owned());
     let mut operator = Command::new(program)
         .args(["run", "--metrics-listen=127.0.0.1:0", "--pod-name=many"])
-        .args(["--namespace", &scene.namespace, "--pod-namespace", &scene.namespace])
+        .args([
+            "--namespace",
+            &scene.namespace,
+            "--pod-namespace",
+            &scene.namespace,
+        ])
         .env("KUBECONFIG", kubeconfig())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let log = BufReader::new(operator.stderr.take().unwrap());
-    std::thread::spawn(move || log.lines().map_while(Result::ok).filter(|it| it.contains("WARN")).for_each(|it| println!("{it}")));
+    std::thread::spawn(move || {
+        log.lines()
+            .map_while(Result::ok)
+            .filter(|it| it.contains("WARN"))
+            .for_each(|it| println!("{it}"))
+    });
     let started = Instant::now();
     for number in 0..CLUSTERS {
-        for (secret, key, value) in [("mongo", "uri", "mongodb://m"), ("redis", "uri", "redis://r"), ("keys", "keys", "a:0123456789abcdef")] {
-            scene.create_secret(&format!("{secret}-{number}"), json!({key: value})).await;
+        for (secret, key, value) in [
+            ("mongo", "uri", "mongodb://m"),
+            ("redis", "uri", "redis://r"),
+            ("keys", "keys", "a:0123456789abcdef"),
+        ] {
+            scene
+                .create_secret(&format!("{secret}-{number}"), json!({key: value}))
+                .await;
         }
         let mut spec = cluster_of_two();
         spec["replicas"] = json!(1);
@@ -49,12 +66,22 @@ async fn a_hundred_clusters_take_little_time_and_memory() {
     }
     let created = started.elapsed();
     scene
-        .wait_for(Duration::from_secs(300), "all Deployments are there", || async {
-            let path = format!("{}?limit=500", ChildKind::Deployment.path(Some(&scene.namespace)));
-            (scene.get(&path).await?["items"].as_array()?.len() == CLUSTERS).then_some(())
-        })
+        .wait_for(
+            Duration::from_secs(300),
+            "all Deployments are there",
+            || async {
+                let path = format!(
+                    "{}?limit=500",
+                    ChildKind::Deployment.path(Some(&scene.namespace))
+                );
+                (scene.get(&path).await?["items"].as_array()?.len() == CLUSTERS).then_some(())
+            },
+        )
         .await;
-    println!("created in {created:?}, all children after {:?}", started.elapsed());
+    println!(
+        "created in {created:?}, all children after {:?}",
+        started.elapsed()
+    );
     println!("resident right after: {} kB", resident(operator.id()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     let rest = resident(operator.id());

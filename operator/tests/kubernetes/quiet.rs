@@ -21,13 +21,24 @@ async fn is_quiet_for(name: &str, rest: Duration) {
     for (kind, name) in children_of_two() {
         scene.wait_child(kind, name).await;
     }
-    for (pod, ip) in scene.wait_pods(2).await.iter().zip(["127.66.3.1", "127.66.3.2"]) {
+    for (pod, ip) in scene
+        .wait_pods(2)
+        .await
+        .iter()
+        .zip(["127.66.3.1", "127.66.3.2"])
+    {
         scene.run_pod(pod, ip).await;
     }
-    scene.wait_condition("rides", "Ready", "True", "PodsReady").await;
+    scene
+        .wait_condition("rides", "Ready", "True", "PodsReady")
+        .await;
     // Pods that can't be asked are known to be so after one round.
-    scene.wait_condition("rides", "Draining", "Unknown", "LoadNotRead").await;
-    scene.create_cluster("second", json!({"storage": {"size": "1Gi"}})).await;
+    scene
+        .wait_condition("rides", "Draining", "Unknown", "LoadNotRead")
+        .await;
+    scene
+        .create_cluster("second", json!({"storage": {"size": "1Gi"}}))
+        .await;
     scene.wait_child(ChildKind::Deployment, "second").await;
     scene.wait_pods(3).await;
     scene.wait_settled("second").await;
@@ -42,9 +53,19 @@ async fn is_quiet_for(name: &str, rest: Duration) {
     let before = scene.requests().len();
     tokio::time::sleep(rest).await;
     let requests = scene.requests();
-    let loud: Vec<_> = requests[before..].iter().filter(|it| !allowed(it)).collect();
-    println!("{} requests in {rest:?}, {} of them not at rest", requests.len() - before, loud.len());
-    assert!(requests.len() > before, "the lease is renewed: the audit log is read rightly");
+    let loud: Vec<_> = requests[before..]
+        .iter()
+        .filter(|it| !allowed(it))
+        .collect();
+    println!(
+        "{} requests in {rest:?}, {} of them not at rest",
+        requests.len() - before,
+        loud.len()
+    );
+    assert!(
+        requests.len() > before,
+        "the lease is renewed: the audit log is read rightly"
+    );
     assert!(loud.is_empty(), "{loud:?}");
 }
 

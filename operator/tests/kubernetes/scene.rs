@@ -42,20 +42,26 @@ pub(crate) enum Account {
 }
 
 pub(crate) fn kubeconfig() -> String {
-    std::env::var("NOTICE_TEST_KUBECONFIG")
-        .expect("NOTICE_TEST_KUBECONFIG names no kubeconfig: run these tests by `scripts/test operator`")
+    std::env::var("NOTICE_TEST_KUBECONFIG").expect(
+        "NOTICE_TEST_KUBECONFIG names no kubeconfig: run these tests by `scripts/test operator`",
+    )
 }
 
 async fn config() -> Config {
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig()).unwrap();
-    Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap()
+    Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap()
 }
 
 fn random() -> String {
     let mut bytes = [0_u8; 5];
     getrandom::fill(&mut bytes).unwrap();
-    bytes.iter().map(|byte| char::from(b'a' + byte % 26)).collect()
+    bytes
+        .iter()
+        .map(|byte| char::from(b'a' + byte % 26))
+        .collect()
 }
 
 impl Scene {
@@ -69,7 +75,8 @@ impl Scene {
             operator: None,
         };
         scene.install_definition().await;
-        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": scene.namespace}});
+        let body =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": scene.namespace}});
         scene.post("/api/v1/namespaces", &body).await;
         scene
     }
@@ -126,10 +133,15 @@ impl Scene {
     async fn install_definition(&self) {
         let crd = serde_json::to_value(notice_operator::api::crd::crd().unwrap()).unwrap();
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        self.patch_apply(path, "noticeclusters.noticecluster.dev", &crd).await;
+        self.patch_apply(path, "noticeclusters.noticecluster.dev", &crd)
+            .await;
         self.wait("the definition is established", || async {
-            let found = self.get(&format!("{path}/noticeclusters.noticecluster.dev")).await?;
-            condition(&found, "Established").filter(|it| it["status"] == "True").map(|_| ())
+            let found = self
+                .get(&format!("{path}/noticeclusters.noticecluster.dev"))
+                .await?;
+            condition(&found, "Established")
+                .filter(|it| it["status"] == "True")
+                .map(|_| ())
         })
         .await;
     }
@@ -160,18 +172,24 @@ impl Scene {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
-        self.try_post(path, body).await.unwrap_or_else(|error| panic!("POST {path}: {error}"))
+        self.try_post(path, body)
+            .await
+            .unwrap_or_else(|error| panic!("POST {path}: {error}"))
     }
 
     async fn patch_apply(&self, path: &str, name: &str, body: &Value) {
         let params = PatchParams::apply("tests").force();
-        let request = Paths::new(path).patch(name, &params, &Patch::Apply(body)).unwrap();
+        let request = Paths::new(path)
+            .patch(name, &params, &Patch::Apply(body))
+            .unwrap();
         self.client.request::<Value>(request).await.unwrap();
     }
 
     /// A merge patch, as a person makes one.
     pub(crate) async fn edit(&self, path: &str, change: Value) -> Value {
-        self.try_edit(path, change).await.unwrap_or_else(|error| panic!("PATCH {path}: {error}"))
+        self.try_edit(path, change)
+            .await
+            .unwrap_or_else(|error| panic!("PATCH {path}: {error}"))
     }
 
     pub(crate) async fn try_edit(&self, path: &str, change: Value) -> Result<Value, kube::Error> {
@@ -184,13 +202,19 @@ impl Scene {
 
     pub(crate) async fn delete(&self, path: &str) {
         let request = Request::delete(path).body(Vec::new()).unwrap();
-        self.client.request::<Value>(request).await.unwrap_or_else(|error| panic!("DELETE {path}: {error}"));
+        self.client
+            .request::<Value>(request)
+            .await
+            .unwrap_or_else(|error| panic!("DELETE {path}: {error}"));
     }
 
     // --- places -----------------------------------------------------------------------------
 
     pub(crate) fn clusters(&self) -> String {
-        format!("/apis/noticecluster.dev/v1alpha1/namespaces/{}/noticeclusters", self.namespace)
+        format!(
+            "/apis/noticecluster.dev/v1alpha1/namespaces/{}/noticeclusters",
+            self.namespace
+        )
     }
 
     pub(crate) fn cluster_path(&self, name: &str) -> String {
@@ -223,20 +247,37 @@ impl Scene {
 
     pub(crate) async fn create_secret(&self, name: &str, data: Value) {
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
-        self.post(&format!("/api/v1/namespaces/{}/secrets", self.namespace), &body).await;
+        self.post(
+            &format!("/api/v1/namespaces/{}/secrets", self.namespace),
+            &body,
+        )
+        .await;
     }
 
     /// The Secrets of [`cluster_of_two`].
     pub(crate) async fn create_secrets(&self) {
-        self.create_secret("mongo", json!({"uri": "mongodb://mongo:27017", "other": "1"})).await;
-        self.create_secret("redis", json!({"uri": "redis://redis:6379"})).await;
-        self.create_secret("keys", json!({"keys": "rides:0123456789abcdef0123456789abcdef"})).await;
+        self.create_secret(
+            "mongo",
+            json!({"uri": "mongodb://mongo:27017", "other": "1"}),
+        )
+        .await;
+        self.create_secret("redis", json!({"uri": "redis://redis:6379"}))
+            .await;
+        self.create_secret(
+            "keys",
+            json!({"keys": "rides:0123456789abcdef0123456789abcdef"}),
+        )
+        .await;
     }
 
     // --- waiting ----------------------------------------------------------------------------
 
     /// Waits until `look` finds something, and fails with the namespace's state when it does not in time.
-    pub(crate) async fn wait<T, F: Future<Output = Option<T>>>(&self, what: &str, look: impl FnMut() -> F) -> T {
+    pub(crate) async fn wait<T, F: Future<Output = Option<T>>>(
+        &self,
+        what: &str,
+        look: impl FnMut() -> F,
+    ) -> T {
         self.wait_for(PATIENCE, what, look).await
     }
 
@@ -260,7 +301,10 @@ impl Scene {
     }
 
     pub(crate) async fn wait_child(&self, kind: ChildKind, name: &str) -> Value {
-        self.wait(&format!("{kind} {name} is there"), || self.child(kind, name)).await
+        self.wait(&format!("{kind} {name} is there"), || {
+            self.child(kind, name)
+        })
+        .await
     }
 
     pub(crate) async fn wait_gone(&self, kind: ChildKind, name: &str) {
@@ -271,7 +315,13 @@ impl Scene {
     }
 
     /// Waits for a condition of this status and reason.
-    pub(crate) async fn wait_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> Value {
+    pub(crate) async fn wait_condition(
+        &self,
+        name: &str,
+        kind: &str,
+        status: &str,
+        reason: &str,
+    ) -> Value {
         self.wait(&format!("{kind} is {status}, {reason}"), || async {
             let found = condition(&self.cluster(name).await, kind)?;
             (found["status"] == status && found["reason"] == reason).then_some(found)
@@ -314,18 +364,26 @@ impl Scene {
             "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
             "conditions": [ready("PodScheduled"), ready("ContainersReady"), ready("Ready")]
         }});
-        self.edit(&format!("/api/v1/namespaces/{}/pods/{name}/status", self.namespace), status).await;
+        self.edit(
+            &format!("/api/v1/namespaces/{}/pods/{name}/status", self.namespace),
+            status,
+        )
+        .await;
     }
 
     /// What the operator asked of the API server so far, as `verb resource[/subresource]`, by the audit log.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let folder = std::env::var("NOTICE_KUBERNETES_DIR").expect("NOTICE_KUBERNETES_DIR names no control plane");
+        let folder = std::env::var("NOTICE_KUBERNETES_DIR")
+            .expect("NOTICE_KUBERNETES_DIR names no control plane");
         let log = std::fs::read_to_string(format!("{folder}/audit.log")).unwrap();
         let user = self.user();
         let lines = log.lines().filter(|line| line.contains(&user));
         let parsed = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         parsed
-            .filter(|it| it["impersonatedUser"]["username"] == user.as_str() && it["stage"] != "RequestReceived")
+            .filter(|it| {
+                it["impersonatedUser"]["username"] == user.as_str()
+                    && it["stage"] != "RequestReceived"
+            })
             .map(|it| {
                 let at = &it["objectRef"];
                 let mut text = format!("{} {}", word(&it["verb"]), word(&at["resource"]));
@@ -351,10 +409,15 @@ impl Drop for Scene {
         // The namespace is removed behind the test's back; a runtime of its own, since the test's is ending.
         let namespace = self.namespace.clone();
         let removed = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let client = Client::try_from(config().await).unwrap();
-                let request = Request::delete(format!("/api/v1/namespaces/{namespace}")).body(Vec::new()).unwrap();
+                let request = Request::delete(format!("/api/v1/namespaces/{namespace}"))
+                    .body(Vec::new())
+                    .unwrap();
                 let _best_effort = client.request::<Value>(request).await;
             });
         });

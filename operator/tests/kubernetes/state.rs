@@ -14,19 +14,33 @@ async fn a_cluster_is_ready_when_its_pods_are_and_kstatus_reads_it_so() {
     let mut spec = cluster_of_two();
     spec["rollout"] = json!({"minReadySeconds": 0});
     scene.create_cluster("rides", spec).await;
-    scene.wait_condition("rides", "Reconciling", "True", "RollingOut").await;
+    scene
+        .wait_condition("rides", "Reconciling", "True", "RollingOut")
+        .await;
     let pods = scene.wait_pods(2).await;
     for (pod, ip) in pods.iter().zip(["127.66.1.1", "127.66.1.2"]) {
         scene.run_pod(pod, ip).await;
     }
-    scene.wait_condition("rides", "Ready", "True", "PodsReady").await;
+    scene
+        .wait_condition("rides", "Ready", "True", "PodsReady")
+        .await;
     let cluster = scene.cluster("rides").await;
     for kind in ["Reconciling", "Stalled"] {
-        assert_eq!(condition(&cluster, kind).unwrap()["status"], "False", "{kind}");
+        assert_eq!(
+            condition(&cluster, kind).unwrap()["status"],
+            "False",
+            "{kind}"
+        );
     }
     for it in cluster["status"]["conditions"].as_array().unwrap() {
-        assert_eq!(it["observedGeneration"], cluster["metadata"]["generation"], "{it}");
-        assert!(it["reason"].as_str().is_some_and(|it| !it.is_empty()), "{it}");
+        assert_eq!(
+            it["observedGeneration"], cluster["metadata"]["generation"],
+            "{it}"
+        );
+        assert!(
+            it["reason"].as_str().is_some_and(|it| !it.is_empty()),
+            "{it}"
+        );
     }
     assert_eq!(cluster["status"]["readyReplicas"], 2);
     assert_eq!(cluster["status"]["url"], "http://im.example.com/notice");
@@ -57,9 +71,16 @@ async fn scaling_by_the_subresource_reaches_the_deployment_and_the_selector_find
             (scale["status"]["replicas"] == 3).then_some(scale)
         })
         .await;
-    let selector = scale["status"]["selector"].as_str().unwrap().replace('=', "%3D").replace(',', "%2C");
+    let selector = scale["status"]["selector"]
+        .as_str()
+        .unwrap()
+        .replace('=', "%3D")
+        .replace(',', "%2C");
     let found = scene
-        .get(&format!("/api/v1/namespaces/{}/pods?labelSelector={selector}", scene.namespace))
+        .get(&format!(
+            "/api/v1/namespaces/{}/pods?labelSelector={selector}",
+            scene.namespace
+        ))
         .await
         .unwrap();
     assert_eq!(found["items"].as_array().unwrap().len(), 3);
@@ -86,11 +107,15 @@ async fn sessions_are_read_from_the_pods_and_left_out_when_they_cannot_be() {
     scene
         .wait_for(Duration::from_secs(90), "they are left out", || async {
             let status = scene.cluster("rides").await["status"].clone();
-            (status["onlineSessions"].is_null() && status["pods"][0]["sessions"].is_null()).then_some(())
+            (status["onlineSessions"].is_null() && status["pods"][0]["sessions"].is_null())
+                .then_some(())
         })
         .await;
     let draining = condition(&scene.cluster("rides").await, "Draining").unwrap();
-    assert_eq!((draining["status"].as_str(), draining["reason"].as_str()), (Some("Unknown"), Some("LoadNotRead")));
+    assert_eq!(
+        (draining["status"].as_str(), draining["reason"].as_str()),
+        (Some("Unknown"), Some("LoadNotRead"))
+    );
 }
 
 #[tokio::test]
@@ -101,9 +126,19 @@ async fn two_clusters_on_one_address_are_told_to_the_younger() {
     scene.wait_child(ChildKind::Ingress, "older").await;
     tokio::time::sleep(Duration::from_millis(1100)).await; // creation times have whole seconds
     scene.create_cluster("younger", spec).await;
-    scene.wait_condition("younger", "EdgeReady", "False", "HostConflict").await;
-    assert_ne!(condition(&scene.cluster("older").await, "EdgeReady").unwrap()["reason"], "HostConflict");
-    scene.edit(&scene.cluster_path("younger"), json!({"spec": {"ingress": {"path": "/other"}}})).await;
+    scene
+        .wait_condition("younger", "EdgeReady", "False", "HostConflict")
+        .await;
+    assert_ne!(
+        condition(&scene.cluster("older").await, "EdgeReady").unwrap()["reason"],
+        "HostConflict"
+    );
+    scene
+        .edit(
+            &scene.cluster_path("younger"),
+            json!({"spec": {"ingress": {"path": "/other"}}}),
+        )
+        .await;
     scene
         .wait("the conflict is over", || async {
             let edge = condition(&scene.cluster("younger").await, "EdgeReady")?;
@@ -126,7 +161,9 @@ impl PodAt {
                     .into(),
             )
         });
-        Self(tokio::spawn(async move { warp::serve(load).incoming(listener).run().await }))
+        Self(tokio::spawn(async move {
+            warp::serve(load).incoming(listener).run().await
+        }))
     }
 }
 

@@ -28,7 +28,9 @@ impl Operator {
             admin_port: 9090,
         };
         Self(tokio::spawn(async move {
-            app::serve(&options, config, std::future::pending()).await.unwrap();
+            app::serve(&options, config, std::future::pending())
+                .await
+                .unwrap();
         }))
     }
 }
@@ -53,8 +55,15 @@ fn secret() -> Value {
 
 fn condition(fake: &Fake, kind: &str) -> Option<(String, String)> {
     let object = fake.object(CLUSTER)?;
-    let found = object["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == kind)?.clone();
-    Some((found["status"].as_str()?.to_owned(), found["reason"].as_str()?.to_owned()))
+    let found = object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|it| it["type"] == kind)?
+        .clone();
+    Some((
+        found["status"].as_str()?.to_owned(),
+        found["reason"].as_str()?.to_owned(),
+    ))
 }
 
 async fn wait_condition(fake: &Fake, kind: &str, status: &str, reason: &str) {
@@ -66,7 +75,10 @@ async fn wait_condition(fake: &Fake, kind: &str, status: &str, reason: &str) {
 }
 
 fn writes(fake: &Fake) -> usize {
-    fake.seen().iter().filter(|it| it.method != Method::GET).count()
+    fake.seen()
+        .iter()
+        .filter(|it| it.method != Method::GET)
+        .count()
 }
 
 /// A running cluster, and an operator that has nothing to do.
@@ -75,7 +87,8 @@ async fn settled() -> (Fake, Operator) {
     fake.put(SECRET, secret());
     fake.put(CLUSTER, cluster(1));
     let operator = Operator::start(&fake);
-    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT)).await;
+    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT))
+        .await;
     wait_condition(&fake, "Reconciling", "True", "RollingOut").await;
     (fake, operator)
 }
@@ -84,12 +97,19 @@ async fn settled() -> (Fake, Operator) {
 async fn a_refusal_that_lasts_is_stalled_and_the_other_children_are_made() {
     let fake = Fake::start().await;
     let message = "exceeded quota";
-    fake.fail(Fault { method: Method::PATCH, holds: "/services/rides?", code: 403, message, times: usize::MAX });
+    fake.fail(Fault {
+        method: Method::PATCH,
+        holds: "/services/rides?",
+        code: 403,
+        message,
+        times: usize::MAX,
+    });
     fake.put(SECRET, secret());
     fake.put(CLUSTER, cluster(1));
     let _operator = Operator::start(&fake);
     wait_condition(&fake, "Stalled", "True", "ApplyRejected").await;
-    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT)).await;
+    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT))
+        .await;
     assert!(fake.object(SERVICE).is_none());
     let told = fake.object(CLUSTER).unwrap()["status"].to_string();
     assert!(told.contains("Service rides: exceeded quota"), "{told}");
@@ -99,13 +119,24 @@ async fn a_refusal_that_lasts_is_stalled_and_the_other_children_are_made() {
 async fn failures_that_pass_are_tried_again_until_they_have_passed() {
     let fake = Fake::start().await;
     for code in [429, 500, 503] {
-        fake.fail(Fault { method: Method::PATCH, holds: "/deployments/rides", code, message: "later", times: 1 });
+        fake.fail(Fault {
+            method: Method::PATCH,
+            holds: "/deployments/rides",
+            code,
+            message: "later",
+            times: 1,
+        });
     }
     fake.put(SECRET, secret());
     fake.put(CLUSTER, cluster(1));
     let _operator = Operator::start(&fake);
-    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT)).await;
-    let tries = fake.seen().iter().filter(|it| it.path == DEPLOYMENT && it.method == Method::PATCH).count();
+    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT))
+        .await;
+    let tries = fake
+        .seen()
+        .iter()
+        .filter(|it| it.path == DEPLOYMENT && it.method == Method::PATCH)
+        .count();
     assert_eq!(tries, 4);
 }
 
@@ -122,7 +153,10 @@ async fn a_pass_over_the_same_state_writes_nothing() {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(writes(&fake), before);
     fake.put(CLUSTER, next);
-    fake.wait("the change is written", || (writes(&fake) > before).then_some(())).await;
+    fake.wait("the change is written", || {
+        (writes(&fake) > before).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -130,20 +164,27 @@ async fn a_watch_that_expired_lists_anew_and_finds_what_it_missed() {
     let (fake, _operator) = settled().await;
     fake.remove_in_silence(SERVICE);
     fake.expire_watches();
-    fake.wait("the Service is back", || fake.object(SERVICE)).await;
+    fake.wait("the Service is back", || fake.object(SERVICE))
+        .await;
 }
 
 #[tokio::test]
 async fn a_watch_that_ends_goes_on_from_where_it_was() {
     let (fake, _operator) = settled().await;
-    let lists = |fake: &Fake| fake.seen().iter().filter(|it| it.path.ends_with("/noticeclusters") && !it.watch).count();
+    let lists = |fake: &Fake| {
+        fake.seen()
+            .iter()
+            .filter(|it| it.path.ends_with("/noticeclusters") && !it.watch)
+            .count()
+    };
     let before = lists(&fake);
     fake.cut_watches();
     let mut next = fake.object(CLUSTER).unwrap();
     next["spec"]["replicas"] = json!(0);
     fake.put(CLUSTER, next);
     fake.wait("the Deployment follows", || {
-        fake.object(DEPLOYMENT).filter(|it| it["spec"]["replicas"] == 0)
+        fake.object(DEPLOYMENT)
+            .filter(|it| it["spec"]["replicas"] == 0)
     })
     .await;
     assert_eq!(lists(&fake), before, "no list was needed");
@@ -152,12 +193,19 @@ async fn a_watch_that_ends_goes_on_from_where_it_was() {
 #[tokio::test]
 async fn a_secret_that_may_not_be_read_is_unknown_and_heals() {
     let fake = Fake::start().await;
-    fake.fail(Fault { method: Method::GET, holds: "metadata.name%3Dkeys", code: 403, message: "forbidden", times: 1 });
+    fake.fail(Fault {
+        method: Method::GET,
+        holds: "metadata.name%3Dkeys",
+        code: 403,
+        message: "forbidden",
+        times: 1,
+    });
     fake.put(SECRET, secret());
     fake.put(CLUSTER, cluster(1));
     let _operator = Operator::start(&fake);
     wait_condition(&fake, "DependenciesReady", "Unknown", "SecretAccessDenied").await;
-    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT)).await;
+    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT))
+        .await;
     fake.wait("the Secret is read in the end", || {
         condition(&fake, "DependenciesReady").filter(|(status, _)| status == "True")
     })
@@ -167,16 +215,24 @@ async fn a_secret_that_may_not_be_read_is_unknown_and_heals() {
 #[tokio::test]
 async fn one_kind_that_fails_for_ever_does_not_hold_up_the_others() {
     let fake = Fake::start().await;
-    fake.fail(Fault { method: Method::GET, holds: "/networkpolicies?", code: 500, message: "broken", times: usize::MAX });
+    fake.fail(Fault {
+        method: Method::GET,
+        holds: "/networkpolicies?",
+        code: 500,
+        message: "broken",
+        times: usize::MAX,
+    });
     fake.put(SECRET, secret());
     fake.put(CLUSTER, cluster(1));
     let _operator = Operator::start(&fake);
-    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT)).await;
+    fake.wait("the Deployment is there", || fake.object(DEPLOYMENT))
+        .await;
     let mut edited = fake.object(DEPLOYMENT).unwrap();
     edited["spec"]["replicas"] = json!(9);
     fake.put(DEPLOYMENT, edited);
     fake.wait("the edit is undone", || {
-        fake.object(DEPLOYMENT).filter(|it| it["spec"]["replicas"] == 1)
+        fake.object(DEPLOYMENT)
+            .filter(|it| it["spec"]["replicas"] == 1)
     })
     .await;
 }
@@ -189,7 +245,10 @@ async fn a_spec_that_this_release_cannot_read_is_told_and_the_pods_stay() {
     odd["spec"]["replicas"] = json!("many");
     fake.put(CLUSTER, odd);
     wait_condition(&fake, "Stalled", "True", "InvalidSpec").await;
-    assert_eq!(fake.object(DEPLOYMENT).unwrap()["metadata"]["resourceVersion"], deployment["metadata"]["resourceVersion"]);
+    assert_eq!(
+        fake.object(DEPLOYMENT).unwrap()["metadata"]["resourceVersion"],
+        deployment["metadata"]["resourceVersion"]
+    );
     // And others are served.
     let mut mended = fake.object(CLUSTER).unwrap();
     mended["spec"]["replicas"] = json!(1);

@@ -130,7 +130,11 @@ impl Fake {
     }
 
     pub(crate) fn object(&self, path: &str) -> Option<Value> {
-        self.state.lock().objects.get(&asked(path, "").place).cloned()
+        self.state
+            .lock()
+            .objects
+            .get(&asked(path, "").place)
+            .cloned()
     }
 
     /// Makes or changes an object behind the operator's back.
@@ -150,7 +154,11 @@ impl Fake {
             if let Some(found) = look() {
                 return found;
             }
-            assert!(started.elapsed() < PATIENCE, "not so: {what}\n{:#?}", self.seen());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "not so: {what}\n{:#?}",
+                self.seen()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -160,28 +168,44 @@ impl Fake {
         state.version += 1;
         let version = state.version;
         let before = state.objects.get(place);
-        let kind = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        let kind = if before.is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
         let meta = &mut object["metadata"];
         meta["namespace"] = json!(place.2);
         meta["name"] = json!(place.3);
-        meta["uid"] = before.map_or_else(|| json!(format!("uid-{version}")), |it| it["metadata"]["uid"].clone());
+        meta["uid"] = before.map_or_else(
+            || json!(format!("uid-{version}")),
+            |it| it["metadata"]["uid"].clone(),
+        );
         let spec_moved = before.is_none_or(|it| it["spec"] != object["spec"]);
         let generation = before.map_or(0, |it| it["metadata"]["generation"].as_i64().unwrap_or(0));
         object["metadata"]["generation"] = json!(generation + i64::from(spec_moved));
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         state.objects.insert(place.clone(), object.clone());
         drop(state);
-        let _nobody_watches = self.events.send(Told::Event(place.clone(), kind.to_owned(), object.clone()));
+        let _nobody_watches =
+            self.events
+                .send(Told::Event(place.clone(), kind.to_owned(), object.clone()));
         object
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = body
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
         let asked = asked(parts.uri.path(), query);
         let (code, answer) = match self.fault(&parts.method, &parts.uri.to_string()) {
-            Some(fault) => (fault.code, Some(status(fault.code, fault.message, &asked.place))),
+            Some(fault) => (
+                fault.code,
+                Some(status(fault.code, fault.message, &asked.place)),
+            ),
             None => self.act(&parts.method, &asked, &body),
         };
         let watch = answer.is_none();
@@ -200,14 +224,21 @@ impl Fake {
         };
         let mut response = Response::new(StreamBody::new(stream));
         *response.status_mut() = StatusCode::from_u16(code).unwrap();
-        response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        response
+            .headers_mut()
+            .insert("content-type", "application/json".parse().unwrap());
         response
     }
 
     fn fault(&self, method: &Method, uri: &str) -> Option<Fault> {
         let mut state = self.state.lock();
-        let fault = state.faults.iter_mut().find(|it| it.method == *method && uri.contains(it.holds) && it.times > 0)?;
-        fault.times = fault.times.saturating_sub(usize::from(fault.times != usize::MAX));
+        let fault = state
+            .faults
+            .iter_mut()
+            .find(|it| it.method == *method && uri.contains(it.holds) && it.times > 0)?;
+        fault.times = fault
+            .times
+            .saturating_sub(usize::from(fault.times != usize::MAX));
         Some(fault.clone())
     }
 
@@ -217,7 +248,9 @@ impl Fake {
         let found = self.state.lock().objects.get(&asked.place).cloned();
         let missing = || (404, Some(status(404, "not found", &asked.place)));
         match (method.as_str(), found) {
-            ("GET", _) if asked.place.3.is_empty() && asked.query.contains_key("watch") => (200, None),
+            ("GET", _) if asked.place.3.is_empty() && asked.query.contains_key("watch") => {
+                (200, None)
+            }
             ("GET", _) if asked.place.3.is_empty() => (200, Some(self.list(asked))),
             ("GET" | "DELETE" | "PUT", None) => missing(),
             ("GET", Some(object)) => (200, Some(object)),
@@ -234,7 +267,10 @@ impl Fake {
             }
             ("POST", _) => {
                 let mut place = asked.place.clone();
-                place.3 = body["metadata"]["name"].as_str().unwrap_or("generated").to_owned();
+                place.3 = body["metadata"]["name"]
+                    .as_str()
+                    .unwrap_or("generated")
+                    .to_owned();
                 (201, Some(self.store(&place, body)))
             }
             (_, found) => {
@@ -259,20 +295,33 @@ impl Fake {
     }
 
     fn watch(&self, asked: Asked) -> BoxStream<'static, Result<Frame<Bytes>, Infallible>> {
-        let from: u64 = asked.query.get("resourceVersion").and_then(|it| it.parse().ok()).unwrap_or(0);
+        let from: u64 = asked
+            .query
+            .get("resourceVersion")
+            .and_then(|it| it.parse().ok())
+            .unwrap_or(0);
         // What happened between the list and the watch.
         let missed: Vec<_> = {
             let state = self.state.lock();
-            let newer = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|it| it.parse::<u64>().ok()) > Some(from);
-            let all = state.objects.iter().filter(|(place, object)| wanted(&asked, place, object) && newer(object));
+            let newer = |object: &Value| {
+                object["metadata"]["resourceVersion"]
+                    .as_str()
+                    .and_then(|it| it.parse::<u64>().ok())
+                    > Some(from)
+            };
+            let all = state
+                .objects
+                .iter()
+                .filter(|(place, object)| wanted(&asked, place, object) && newer(object));
             all.map(|(_, object)| line("MODIFIED", object)).collect()
         };
-        let events = futures_util::stream::unfold(self.events.subscribe(), |mut events| async move {
-            match events.recv().await {
-                Ok(Told::Cut) | Err(_) => None,
-                Ok(told) => Some((told, events)),
-            }
-        });
+        let events =
+            futures_util::stream::unfold(self.events.subscribe(), |mut events| async move {
+                match events.recv().await {
+                    Ok(Told::Cut) | Err(_) => None,
+                    Ok(told) => Some((told, events)),
+                }
+            });
         let told = events.filter_map(move |told| {
             let text = match told {
                 Told::Event(place, kind, object) if wanted(&asked, &place, &object) => Some(line(&kind, &object)),
@@ -281,7 +330,10 @@ impl Fake {
             };
             async move { text }
         });
-        futures_util::stream::iter(missed).chain(told).map(|text| Ok(Frame::data(Bytes::from(text)))).boxed()
+        futures_util::stream::iter(missed)
+            .chain(told)
+            .map(|text| Ok(Frame::data(Bytes::from(text))))
+            .boxed()
     }
 }
 
@@ -296,8 +348,14 @@ fn status(code: u16, message: &str, place: &Place) -> Value {
 
 fn wanted(asked: &Asked, place: &Place, object: &Value) -> bool {
     let (version, plural, namespace, _) = &asked.place;
-    let named = asked.query.get("fieldSelector").and_then(|it| it.strip_prefix("metadata.name="));
-    let label = asked.query.get("labelSelector").and_then(|it| it.split_once('='));
+    let named = asked
+        .query
+        .get("fieldSelector")
+        .and_then(|it| it.strip_prefix("metadata.name="));
+    let label = asked
+        .query
+        .get("labelSelector")
+        .and_then(|it| it.split_once('='));
     *version == place.0
         && *plural == place.1
         && (namespace.is_empty() || *namespace == place.2)
@@ -310,14 +368,19 @@ fn asked(path: &str, query: &str) -> Asked {
     let (version, rest) = if parts[0] == "api" {
         (parts[1].to_owned(), &parts[2..])
     } else {
-        (parts[1..parts.len().min(3)].join("/"), parts.get(3..).unwrap_or_default())
+        (
+            parts[1..parts.len().min(3)].join("/"),
+            parts.get(3..).unwrap_or_default(),
+        )
     };
     let (namespace, rest) = match rest {
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => ((*namespace).to_owned(), rest),
         rest => (String::new(), rest),
     };
     let part = |at: usize| rest.get(at).copied().unwrap_or_default().to_owned();
-    let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let query = url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     Asked {
         place: (version, part(0), namespace, part(1)),
         subresource: rest.get(2).map(|it| (*it).to_owned()),
