@@ -92,7 +92,7 @@ pub fn claims(cluster: &NoticeCluster) -> BTreeSet<String> {
             .unwrap_or_default();
         claims.insert(address(class, host, path));
     }
-    for gateway in &spec.gateway {
+    if let Some(gateway) = &spec.gateway {
         for parent in &gateway.parent_refs {
             let namespace = parent
                 .namespace

@@ -13,9 +13,7 @@ use super::*;
 use crate::api::NoticeCluster;
 use crate::apply::Done;
 use crate::observe::summary::{DeploymentSeen, TheirCondition};
-use crate::observe::{
-    Child, ChildKind, ChildSeen, Classes, Cluster, Detail, Index, Observed, PodSeen,
-};
+use crate::observe::{Child, ChildKind, ChildSeen, Classes, Detail, Index, Observed, PodSeen};
 use crate::secrets::{Needs, SecretKey};
 use crate::validate::{Facts, validate};
 
@@ -330,14 +328,9 @@ fn the_transition_time_moves_only_when_the_status_flips() {
 fn with_status(observed: &Observed, status: NoticeClusterStatus) -> Observed {
     let mut object = (*object(observed)).clone();
     object.status = Some(status);
-    let cluster = Cluster {
-        object: Ok(Arc::new(object)),
-        ..observed.cluster.clone()
-    };
-    Observed {
-        cluster,
-        ..observed.clone()
-    }
+    let mut observed = observed.clone();
+    observed.cluster.object = Ok(Arc::new(object));
+    observed
 }
 
 #[test]

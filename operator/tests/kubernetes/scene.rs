@@ -15,15 +15,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long a condition is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the tests' own calls are named: everything but the operator's manager is somebody else.
 const PERSON: &str = "a-person";
 
 /// One test's world.
-pub struct Scene {
-    pub namespace: String,
-    pub client: Client,
+pub(crate) struct Scene {
+    pub(crate) namespace: String,
+    pub(crate) client: Client,
     operator: Option<Running>,
 }
 
@@ -34,14 +34,14 @@ struct Running {
 
 /// Who the operator is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Account {
+pub(crate) enum Account {
     /// One that may do everything.
     Master,
     /// One that may do what a Role says (see `denied.rs`).
     Limited,
 }
 
-pub fn kubeconfig() -> String {
+pub(crate) fn kubeconfig() -> String {
     std::env::var("NOTICE_TEST_KUBECONFIG").expect(
         "NOTICE_TEST_KUBECONFIG names no kubeconfig: run these tests by `scripts/test operator`",
     )
@@ -66,7 +66,7 @@ fn random() -> String {
 
 impl Scene {
     /// A namespace without an operator.
-    pub async fn empty(name: &str) -> Self {
+    pub(crate) async fn empty(name: &str) -> Self {
         let client = Client::try_from(config().await).unwrap();
         let namespace = format!("{name}-{}", random());
         let scene = Self {
@@ -82,18 +82,18 @@ impl Scene {
     }
 
     /// A namespace with an operator that may do everything.
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let mut scene = Self::empty(name).await;
         scene.start_operator(Account::Master).await;
         scene
     }
 
     /// The name under which the operator's requests are in the audit log.
-    pub fn user(&self) -> String {
+    pub(crate) fn user(&self) -> String {
         format!("operator-of-{}", self.namespace)
     }
 
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options {
             namespaces: vec![self.namespace.clone()],
             metrics_listen: "127.0.0.1:0".parse().unwrap(),
@@ -106,11 +106,11 @@ impl Scene {
         }
     }
 
-    pub async fn start_operator(&mut self, account: Account) {
+    pub(crate) async fn start_operator(&mut self, account: Account) {
         self.start_with(self.options(), account).await;
     }
 
-    pub async fn start_with(&mut self, options: Options, account: Account) {
+    pub(crate) async fn start_with(&mut self, options: Options, account: Account) {
         let mut config = config().await;
         config.auth_info.impersonate = Some(self.user());
         if account == Account::Master {
@@ -124,7 +124,7 @@ impl Scene {
         self.operator = Some(Running { stop, task });
     }
 
-    pub async fn stop_operator(&mut self) {
+    pub(crate) async fn stop_operator(&mut self) {
         let running = self.operator.take().unwrap();
         running.stop.send(()).unwrap();
         running.task.await.unwrap();
@@ -148,7 +148,7 @@ impl Scene {
 
     // --- calls ------------------------------------------------------------------------------
 
-    pub async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         let request = Request::get(path).body(Vec::new()).unwrap();
         match self.client.request::<Value>(request).await {
             Ok(value) => Some(value),
@@ -158,12 +158,12 @@ impl Scene {
     }
 
     /// As [`Scene::get`], of a kind that may not be served yet.
-    pub async fn get_served(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get_served(&self, path: &str) -> Option<Value> {
         let request = Request::get(path).body(Vec::new()).unwrap();
         self.client.request::<Value>(request).await.ok()
     }
 
-    pub async fn try_post(&self, path: &str, body: &Value) -> Result<Value, kube::Error> {
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Result<Value, kube::Error> {
         let request = Request::post(path)
             .header("content-type", "application/json")
             .body(serde_json::to_vec(body).unwrap())
@@ -171,7 +171,7 @@ impl Scene {
         self.client.request::<Value>(request).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
         self.try_post(path, body)
             .await
             .unwrap_or_else(|error| panic!("POST {path}: {error}"))
@@ -186,13 +186,13 @@ impl Scene {
     }
 
     /// A merge patch, as a person makes one.
-    pub async fn edit(&self, path: &str, change: Value) -> Value {
+    pub(crate) async fn edit(&self, path: &str, change: Value) -> Value {
         self.try_edit(path, change)
             .await
             .unwrap_or_else(|error| panic!("PATCH {path}: {error}"))
     }
 
-    pub async fn try_edit(&self, path: &str, change: Value) -> Result<Value, kube::Error> {
+    pub(crate) async fn try_edit(&self, path: &str, change: Value) -> Result<Value, kube::Error> {
         let request = Request::patch(format!("{path}?fieldManager={PERSON}"))
             .header("content-type", "application/merge-patch+json")
             .body(serde_json::to_vec(&change).unwrap())
@@ -200,7 +200,7 @@ impl Scene {
         self.client.request::<Value>(request).await
     }
 
-    pub async fn delete(&self, path: &str) {
+    pub(crate) async fn delete(&self, path: &str) {
         let request = Request::delete(path).body(Vec::new()).unwrap();
         self.client
             .request::<Value>(request)
@@ -210,30 +210,30 @@ impl Scene {
 
     // --- places -----------------------------------------------------------------------------
 
-    pub fn clusters(&self) -> String {
+    pub(crate) fn clusters(&self) -> String {
         format!(
             "/apis/noticecluster.dev/v1alpha1/namespaces/{}/noticeclusters",
             self.namespace
         )
     }
 
-    pub fn cluster_path(&self, name: &str) -> String {
+    pub(crate) fn cluster_path(&self, name: &str) -> String {
         format!("{}/{name}", self.clusters())
     }
 
-    pub fn child_path(&self, kind: ChildKind, name: &str) -> String {
+    pub(crate) fn child_path(&self, kind: ChildKind, name: &str) -> String {
         format!("{}/{name}", kind.path(Some(&self.namespace)))
     }
 
-    pub async fn child(&self, kind: ChildKind, name: &str) -> Option<Value> {
+    pub(crate) async fn child(&self, kind: ChildKind, name: &str) -> Option<Value> {
         self.get(&self.child_path(kind, name)).await
     }
 
-    pub async fn cluster(&self, name: &str) -> Value {
+    pub(crate) async fn cluster(&self, name: &str) -> Value {
         self.get(&self.cluster_path(name)).await.unwrap()
     }
 
-    pub async fn create_cluster(&self, name: &str, spec: Value) -> Value {
+    pub(crate) async fn create_cluster(&self, name: &str, spec: Value) -> Value {
         let body = json!({
             "apiVersion": "noticecluster.dev/v1alpha1", "kind": "NoticeCluster",
             "metadata": {"name": name}, "spec": spec
@@ -241,11 +241,11 @@ impl Scene {
         self.post(&self.clusters(), &body).await
     }
 
-    pub fn secret_path(&self, name: &str) -> String {
+    pub(crate) fn secret_path(&self, name: &str) -> String {
         format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace)
     }
 
-    pub async fn create_secret(&self, name: &str, data: Value) {
+    pub(crate) async fn create_secret(&self, name: &str, data: Value) {
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         self.post(
             &format!("/api/v1/namespaces/{}/secrets", self.namespace),
@@ -255,7 +255,7 @@ impl Scene {
     }
 
     /// The Secrets of [`cluster_of_two`].
-    pub async fn create_secrets(&self) {
+    pub(crate) async fn create_secrets(&self) {
         self.create_secret(
             "mongo",
             json!({"uri": "mongodb://mongo:27017", "other": "1"}),
@@ -273,7 +273,7 @@ impl Scene {
     // --- waiting ----------------------------------------------------------------------------
 
     /// Waits until `look` finds something, and fails with the namespace's state when it does not in time.
-    pub async fn wait<T, F: Future<Output = Option<T>>>(
+    pub(crate) async fn wait<T, F: Future<Output = Option<T>>>(
         &self,
         what: &str,
         look: impl FnMut() -> F,
@@ -281,7 +281,7 @@ impl Scene {
         self.wait_for(PATIENCE, what, look).await
     }
 
-    pub async fn wait_for<T, F: Future<Output = Option<T>>>(
+    pub(crate) async fn wait_for<T, F: Future<Output = Option<T>>>(
         &self,
         patience: Duration,
         what: &str,
@@ -300,14 +300,14 @@ impl Scene {
         }
     }
 
-    pub async fn wait_child(&self, kind: ChildKind, name: &str) -> Value {
+    pub(crate) async fn wait_child(&self, kind: ChildKind, name: &str) -> Value {
         self.wait(&format!("{kind} {name} is there"), || {
             self.child(kind, name)
         })
         .await
     }
 
-    pub async fn wait_gone(&self, kind: ChildKind, name: &str) {
+    pub(crate) async fn wait_gone(&self, kind: ChildKind, name: &str) {
         self.wait(&format!("{kind} {name} is gone"), || async {
             self.child(kind, name).await.is_none().then_some(())
         })
@@ -315,7 +315,7 @@ impl Scene {
     }
 
     /// Waits for a condition of this status and reason.
-    pub async fn wait_condition(
+    pub(crate) async fn wait_condition(
         &self,
         name: &str,
         kind: &str,
@@ -331,7 +331,7 @@ impl Scene {
 
     /// Waits until the operator has nothing to do for this cluster: two looks with the same versions, and its status is
     /// about the spec of now.
-    pub async fn wait_settled(&self, name: &str) {
+    pub(crate) async fn wait_settled(&self, name: &str) {
         self.wait("status is about the spec of now", || async {
             let cluster = self.cluster(name).await;
             let generation = &cluster["metadata"]["generation"];
@@ -342,13 +342,13 @@ impl Scene {
 
     // --- pods -------------------------------------------------------------------------------
 
-    pub async fn pods(&self) -> Vec<Value> {
+    pub(crate) async fn pods(&self) -> Vec<Value> {
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
         let list = self.get(&path).await.unwrap();
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
-    pub async fn wait_pods(&self, count: usize) -> Vec<Value> {
+    pub(crate) async fn wait_pods(&self, count: usize) -> Vec<Value> {
         self.wait(&format!("there are {count} pods"), || async {
             let pods = self.pods().await;
             (pods.len() == count).then_some(pods)
@@ -357,7 +357,7 @@ impl Scene {
     }
 
     /// Says that a pod runs at this address.
-    pub async fn run_pod(&self, pod: &Value, ip: &str) {
+    pub(crate) async fn run_pod(&self, pod: &Value, ip: &str) {
         let name = pod["metadata"]["name"].as_str().unwrap();
         let ready = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let status = json!({"status": {
@@ -372,7 +372,7 @@ impl Scene {
     }
 
     /// What the operator asked of the API server so far, as `verb resource[/subresource]`, by the audit log.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let folder = std::env::var("NOTICE_KUBERNETES_DIR")
             .expect("NOTICE_KUBERNETES_DIR names no control plane");
         let log = std::fs::read_to_string(format!("{folder}/audit.log")).unwrap();
@@ -426,7 +426,7 @@ impl Drop for Scene {
 }
 
 /// A cluster of two pods on MongoDB and Redis, with every child but the optional kinds.
-pub fn cluster_of_two() -> Value {
+pub(crate) fn cluster_of_two() -> Value {
     json!({
         "replicas": 2,
         "mongodb": {"uriSecretRef": {"name": "mongo", "key": "uri"}},
@@ -439,7 +439,7 @@ pub fn cluster_of_two() -> Value {
 }
 
 /// Its children, by kind and name.
-pub fn children_of_two() -> BTreeSet<(ChildKind, &'static str)> {
+pub(crate) fn children_of_two() -> BTreeSet<(ChildKind, &'static str)> {
     BTreeSet::from([
         (ChildKind::ServiceAccount, "rides"),
         (ChildKind::ConfigMap, "rides"),
@@ -454,7 +454,7 @@ pub fn children_of_two() -> BTreeSet<(ChildKind, &'static str)> {
 }
 
 /// A condition of an object.
-pub fn condition(object: &Value, kind: &str) -> Option<Value> {
+pub(crate) fn condition(object: &Value, kind: &str) -> Option<Value> {
     let conditions = object["status"]["conditions"].as_array()?;
     conditions.iter().find(|it| it["type"] == kind).cloned()
 }

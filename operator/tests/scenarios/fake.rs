@@ -26,23 +26,23 @@ type Place = (String, String, String, String);
 
 /// A request that was answered.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    pub method: Method,
-    pub path: String,
-    pub status: u16,
-    pub watch: bool,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) watch: bool,
 }
 
 /// Requests that are refused.
 #[derive(Clone, Debug)]
-pub struct Fault {
-    pub method: Method,
+pub(crate) struct Fault {
+    pub(crate) method: Method,
     /// What the path (with its query) holds.
-    pub holds: &'static str,
-    pub code: u16,
-    pub message: &'static str,
+    pub(crate) holds: &'static str,
+    pub(crate) code: u16,
+    pub(crate) message: &'static str,
     /// How often; `usize::MAX` for always.
-    pub times: usize,
+    pub(crate) times: usize,
 }
 
 #[derive(Default)]
@@ -55,10 +55,10 @@ struct State {
 
 /// The server.
 #[derive(Clone)]
-pub struct Fake {
+pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     events: broadcast::Sender<Told>,
-    pub url: String,
+    pub(crate) url: String,
 }
 
 /// What watches are told.
@@ -80,7 +80,7 @@ struct Asked {
 type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
 impl Fake {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (events, _) = broadcast::channel(1000);
@@ -107,29 +107,29 @@ impl Fake {
         fake
     }
 
-    pub fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         self.state.lock().faults.push(fault);
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.state.lock().faults.clear();
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.lock().seen.clone()
     }
 
     /// All watches are told that their version is too old.
-    pub fn expire_watches(&self) {
+    pub(crate) fn expire_watches(&self) {
         let _nobody_watches = self.events.send(Told::Gone);
     }
 
     /// All watches end.
-    pub fn cut_watches(&self) {
+    pub(crate) fn cut_watches(&self) {
         let _nobody_watches = self.events.send(Told::Cut);
     }
 
-    pub fn object(&self, path: &str) -> Option<Value> {
+    pub(crate) fn object(&self, path: &str) -> Option<Value> {
         self.state
             .lock()
             .objects
@@ -138,17 +138,17 @@ impl Fake {
     }
 
     /// Makes or changes an object behind the operator's back.
-    pub fn put(&self, path: &str, object: Value) {
+    pub(crate) fn put(&self, path: &str, object: Value) {
         let place = asked(path, "").place;
         self.store(&place, object);
     }
 
     /// Changes an object without telling any watch, as if the event was lost with a connection.
-    pub fn remove_in_silence(&self, path: &str) {
+    pub(crate) fn remove_in_silence(&self, path: &str) {
         self.state.lock().objects.remove(&asked(path, "").place);
     }
 
-    pub async fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let started = Instant::now();
         loop {
             if let Some(found) = look() {
