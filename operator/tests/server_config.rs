@@ -121,8 +121,8 @@ fn each_setting_of_a_full_spec_reaches_the_server() {
     assert_eq!((limits.sessions, limits.connects_per_second), (50_000, 500));
     assert_eq!(limits.stage_rate_per_key.unwrap().get(), 10_000);
     assert_eq!(limits.send_rate_per_account.unwrap().get(), 20);
-    assert_eq!(config.log.level, notice_server::config::LogLevel::Debug);
-    assert_eq!(config.log.format, notice_server::config::LogFormat::Text);
+    assert_eq!(config.log.level, config::LogLevel::Debug);
+    assert_eq!(config.log.format, config::LogFormat::Text);
 }
 
 #[test]

@@ -5,6 +5,12 @@
 //! what to change. Defaults are resolved in [`crate::validate`], not in the schema, with one exception: `replicas`, which
 //! the scale subresource needs.
 
+// KubeSchema copies each struct into a function of its own.
+#![allow(
+    unreachable_pub,
+    reason = "the derive's copies are public within a function"
+)]
+
 pub mod auth;
 pub mod backends;
 pub mod crd;

@@ -6,7 +6,7 @@ use super::meta::{Component, named};
 use crate::validate::Validated;
 
 /// The dashboard.
-pub const DASHBOARD: &str = include_str!("../../assets/dashboard.json");
+const DASHBOARD: &str = include_str!("../../assets/dashboard.json");
 
 pub(super) fn build(cluster: &Validated) -> Option<ConfigMap> {
     let wish = cluster.dashboard.as_ref()?;

@@ -7,7 +7,7 @@ use crate::api::foreign::{PrometheusRule, PrometheusRuleSpec};
 use crate::validate::Validated;
 
 /// The alerts, with `$selector` where a series is selected.
-pub const ALERTS: &str = include_str!("../../assets/alerts.yaml");
+const ALERTS: &str = include_str!("../../assets/alerts.yaml");
 
 /// Where a series is selected.
 const PLACEHOLDER: &str = "$selector";

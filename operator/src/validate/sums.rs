@@ -36,7 +36,10 @@ const SESSION_LIMIT: u64 = 24 * KIB;
 
 /// Requests and limits of a pod for so many sessions; what a person wrote goes before it.
 #[must_use]
-pub fn resources(sessions: u64, written: Option<&ResourceRequirements>) -> ResourceRequirements {
+pub(super) fn resources(
+    sessions: u64,
+    written: Option<&ResourceRequirements>,
+) -> ResourceRequirements {
     let written = written.cloned().unwrap_or_default();
     let memory = |base, session| quantity::of_bytes(round_up(base + sessions * session));
     let requests = [
