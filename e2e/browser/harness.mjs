@@ -137,11 +137,12 @@ async function answer(response) {
   return text ? JSON.parse(text) : null;
 }
 
-export function launchBrowser() {
+/** `more`: further arguments of the browser. */
+export function launchBrowser(...more) {
   return chromium.launch({
     executablePath: CHROMIUM,
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      '--disable-background-networking', '--disable-component-update', '--disable-sync', ...more],
   });
 }
 
