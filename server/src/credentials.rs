@@ -170,10 +170,12 @@ impl CredentialFiles {
 
 fn take_api_keys(keys: &Keys, text: &str) -> Result<bool, String> {
     let (read, warnings) = reread::api_keys(text)?;
-    for warning in warnings {
+    let new = keys.api.put_if_new(read);
+    // At the start they have been said.
+    for warning in warnings.iter().filter(|_| new) {
         tracing::warn!("{}: {warning}", CredentialFile::ApiKeys.setting());
     }
-    Ok(keys.api.put_if_new(read))
+    Ok(new)
 }
 
 /// Puts the keys in a text in force, and says whether they are others than before; the error says why it can't.
