@@ -51,7 +51,7 @@ pub struct AutoscalingStatus {
     /// How many pods there should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
-    /// Why.
+    /// Why so many, with the figures that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When the sessions were counted that it comes from.

@@ -338,8 +338,16 @@ fn line(kind: &str, object: &Value) -> String {
 }
 
 fn status(code: u16, message: &str, place: &Place) -> Value {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Expired",
+        422 => "Invalid",
+        _ => "InternalError",
+    };
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message,
-           "reason": "Test", "details": {"name": place.3, "kind": place.1}})
+           "reason": reason, "details": {"name": place.3, "kind": place.1}})
 }
 
 fn wanted(asked: &Asked, place: &Place, object: &Value) -> bool {
