@@ -137,14 +137,14 @@ mod tests {
         );
         assert_eq!(
             hosts.claim(&old, "2026-01".into(), set(&["x/notice", "y/notice"])),
-            [young.clone()]
+            std::slice::from_ref(&young)
         );
         assert_eq!(hosts.conflict(&old), None);
         assert_eq!(
             hosts.conflict(&young),
             Some((old.clone(), "x/notice".into()))
         );
-        assert_eq!(hosts.release(&old), [young.clone()]);
+        assert_eq!(hosts.release(&old), std::slice::from_ref(&young));
         assert_eq!(hosts.conflict(&young), None);
     }
 

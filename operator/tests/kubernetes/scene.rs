@@ -11,7 +11,6 @@ use kube::{Client, Config};
 use notice_operator::app::{self, Options};
 use notice_operator::observe::ChildKind;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long a condition is waited for.
@@ -28,7 +27,6 @@ pub(crate) struct Scene {
 }
 
 struct Running {
-    stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -116,18 +114,11 @@ impl Scene {
         if account == Account::Master {
             config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
         }
-        let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let stop = async { drop(stopped.await) };
-            app::serve(&options, config, stop).await.unwrap();
+            let never = std::future::pending();
+            app::serve(&options, config, never).await.unwrap();
         });
-        self.operator = Some(Running { stop, task });
-    }
-
-    pub(crate) async fn stop_operator(&mut self) {
-        let running = self.operator.take().unwrap();
-        running.stop.send(()).unwrap();
-        running.task.await.unwrap();
+        self.operator = Some(Running { task });
     }
 
     async fn install_definition(&self) {
