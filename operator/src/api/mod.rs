@@ -5,6 +5,8 @@
 //! what to change. Defaults are resolved in [`crate::validate`], not in the schema, with one exception: `replicas`, which
 //! the scale subresource needs.
 
+// Comments on fields are what `kubectl explain` shows, as plain text.
+#![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags)]
 // KubeSchema copies each struct into a function of its own.
 #![allow(
     unreachable_pub,
