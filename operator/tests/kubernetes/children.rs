@@ -181,19 +181,19 @@ async fn a_foreign_object_of_the_same_name_is_not_touched_and_told() {
     assert!(kept["metadata"]["ownerReferences"].is_null());
     // The rest is there all the same.
     scene.wait_child(ChildKind::Deployment, "rides").await;
-    let events = scene
-        .get(&format!(
-            "/apis/events.k8s.io/v1/namespaces/{}/events",
-            scene.namespace
-        ))
-        .await
-        .unwrap();
-    let told = events["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|it| it["reason"] == "NameConflict")
-        .count();
+    let path = format!(
+        "/apis/events.k8s.io/v1/namespaces/{}/events",
+        scene.namespace
+    );
+    // It is told behind the status.
+    let told = scene
+        .wait("the conflict is told", || async {
+            let events = scene.get(&path).await?;
+            let told = events["items"].as_array()?.iter();
+            let told = told.filter(|it| it["reason"] == "NameConflict").count();
+            (told > 0).then_some(told)
+        })
+        .await;
     assert_eq!(told, 1);
 }
 
