@@ -248,9 +248,7 @@ impl Member {
         if revoke {
             sessions = self.revoke_tokens_of(account, sessions).await?;
         }
-        sessions
-            .iter()
-            .for_each(|session| session.close(CloseReason::Kicked));
+        self.registry().kick(account, &sessions);
         Ok(())
     }
 
