@@ -136,7 +136,9 @@ async fn everything_arrives_over_two_nodes(carrier: Carrier) {
 #[tokio::test]
 async fn the_address_of_a_client_behind_nginx_in_a_cluster_is_that_of_nginx_unless_it_is_trusted() {
     let cluster = Cluster::new();
-    let node = cluster.node_with("node-a", &[("NOTICE_LOG", "debug")]).await;
+    let node = cluster
+        .node_with("node-a", &[("NOTICE_LOG", "debug")])
+        .await;
     let nginx = Nginx::start(&[node.public], GATEWAY).await;
     let token = node.token("u2").await;
     let socket = Handshake::legacy(&token)

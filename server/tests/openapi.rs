@@ -228,8 +228,14 @@ async fn every_documented_success_is_what_the_server_answers() {
         .await;
     walk.call("GET", "/poll", "/poll?wait=0&session=a", client, 200)
         .await;
-    walk.call("GET", "/poll", "/poll?wait=1&session=b&limit=1", client, 200)
-        .await;
+    walk.call(
+        "GET",
+        "/poll",
+        "/poll?wait=1&session=b&limit=1",
+        client,
+        200,
+    )
+    .await;
     let link = format!("/page?SESSION_TOKEN_KEY={token}");
     walk.call("GET", "/page", &link, anyone, 303).await;
     let page = walk.call("GET", "/page", "/page", client, 200).await;
@@ -534,7 +540,10 @@ async fn refused_transports(
     poll.write(&request.bytes()).await.unwrap();
     single.reaches_sessions("erik", 1).await;
     let _newer = Device::connect(&single, "erik", Carrier::V1).await;
-    let answer = in_time("the answer", poll.read()).await.unwrap().expect(409);
+    let answer = in_time("the answer", poll.read())
+        .await
+        .unwrap()
+        .expect(409);
     walk.check("GET", "/poll", &answer);
 }
 

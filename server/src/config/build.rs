@@ -10,8 +10,7 @@ use super::mistakes::{Findings, Warning};
 use super::reader::Reader;
 use super::types::{
     AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
-    PageConfig,
-    Retention, SessionConfig, StoreConfig, is_public,
+    PageConfig, Retention, SessionConfig, StoreConfig, is_public,
 };
 use super::value::{Value, items};
 use super::{

@@ -47,8 +47,8 @@ pub use mistakes::{ConfigErrors, Mistake, Place, Warning};
 pub use parse::TrustedProxies;
 pub use redis_uri::{RedisCredentials, RedisEndpoint, RedisServers};
 pub use types::{
-    AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel, PageConfig,
-    Retention, SessionConfig, StoreConfig,
+    AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
+    PageConfig, Retention, SessionConfig, StoreConfig,
 };
 pub use uri::HostPort;
 

@@ -440,7 +440,8 @@ impl AccountState {
         };
         let slot = &self.slots[index];
         let waits = |id: &NoticeId| {
-            let is_it = |item: &Outgoing| matches!(item, Outgoing::Notice(push) if push.id() == *id);
+            let is_it =
+                |item: &Outgoing| matches!(item, Outgoing::Notice(push) if push.id() == *id);
             slot.mailbox.iter().any(is_it)
         };
         let taken = slot.in_flight.iter().copied();

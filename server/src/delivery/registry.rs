@@ -332,13 +332,18 @@ impl Registry {
 
     /// Removes the account's sessions here, for a service call: these, and remembers it for a while.
     pub fn kick(&self, account: &AccountId, sessions: &[Arc<Session>]) {
-        self.kicked.lock().add(account, Instant::now());
+        self.remember_kicked(account);
         for session in sessions {
             session.close(CloseReason::Kicked);
         }
     }
 
-    /// Whether a service call removed the account's sessions here a moment ago.
+    /// A service call removed the account's sessions, here or at another node.
+    pub fn remember_kicked(&self, account: &AccountId) {
+        self.kicked.lock().add(account, Instant::now());
+    }
+
+    /// Whether a service call removed the account's sessions a moment ago.
     #[must_use]
     pub fn was_kicked(&self, account: &AccountId) -> bool {
         self.kicked.lock().holds(account, Instant::now())

@@ -215,7 +215,10 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 impl Alarm {
     /// The count at `at`; never 0.
     pub(super) fn count(at: Instant) -> u32 {
-        let tenths = at.saturating_duration_since(*EPOCH).as_millis().div_ceil(100);
+        let tenths = at
+            .saturating_duration_since(*EPOCH)
+            .as_millis()
+            .div_ceil(100);
         u32::try_from(tenths).unwrap_or(u32::MAX - 1) + 1
     }
 }
@@ -415,8 +418,7 @@ impl Session {
     #[must_use]
     pub fn take_signals(&self) -> Signals {
         let close = CloseReason::from_code(self.close.load(Ordering::Acquire));
-        let flags =
-            self.flags.load(Ordering::Acquire)
+        let flags = self.flags.load(Ordering::Acquire)
             & (PING | RECHECK | EXPIRING | MOVE | UNSTORED | ANSWER);
         if flags == 0 {
             return Signals {

@@ -104,8 +104,7 @@ impl AnswerHead {
         let status = status.unwrap_or(self.status);
         let reason = status.canonical_reason().unwrap_or_default();
         let version = if self.manners.chunks { "1.1" } else { "1.0" };
-        let mut bytes =
-            format!("HTTP/{version} {} {reason}\r\n", status.as_u16()).into_bytes();
+        let mut bytes = format!("HTTP/{version} {} {reason}\r\n", status.as_u16()).into_bytes();
         bytes.extend_from_slice(&self.lines);
         for (name, value) in more {
             put_line(&mut bytes, name, value);
@@ -126,7 +125,10 @@ fn put_line(lines: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
 }
 
 /// Claims the connection by this answer: its status and headers are the head; its body is not used.
-pub(super) fn claim<F>(mut answer: Response, begin: impl FnOnce(Claimed) -> F + Send + 'static) -> Response
+pub(super) fn claim<F>(
+    mut answer: Response,
+    begin: impl FnOnce(Claimed) -> F + Send + 'static,
+) -> Response
 where
     F: Future<Output = Option<Kept>> + Send + 'static,
 {

@@ -183,11 +183,7 @@ struct LetGo;
 type Waiting = Arc<Mutex<Option<Granted>>>;
 
 /// Answers requests until the connection ends, or is claimed.
-async fn speak_http<S>(
-    socket: Socket,
-    peer: Peer,
-    shared: &Shared<S>,
-) -> Option<(Socket, Granted)>
+async fn speak_http<S>(socket: Socket, peer: Peer, shared: &Shared<S>) -> Option<(Socket, Granted)>
 where
     S: Service<hyper::Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send,
     S::Future: Send,

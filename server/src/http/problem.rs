@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use warp::http::StatusCode;
 use warp::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
     SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
-use warp::http::StatusCode;
 use warp::reply::Response;
 
 use crate::cluster::CloseError;

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use warp::http::HeaderMap;
 
 use super::caller;
-use super::poll::Pollers;
 use super::intake::{Intake, OTHER_MEMBERS, largest_notice};
+use super::poll::Pollers;
 use super::problem::{Code, Problem};
 use crate::cluster::Member;
 use crate::config::{ApiKeys, Config};

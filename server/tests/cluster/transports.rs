@@ -32,7 +32,10 @@ async fn a_poller_that_wanders_between_nodes_gets_everything_once_acknowledged_n
     }
     device.flush().await;
     for node in &nodes {
-        assert_eq!(ids(&poll(node, &token, "wait=0").await), Vec::<String>::new());
+        assert_eq!(
+            ids(&poll(node, &token, "wait=0").await),
+            Vec::<String>::new()
+        );
         node.reaches_unread("u2", 0).await;
     }
 }
@@ -66,10 +69,17 @@ async fn an_acknowledgement_at_one_node_is_known_to_the_same_pollers_session_at_
     let id = a.stage("u2", "hello").await;
     assert_eq!(ids(&poll(&a, &token, "wait=10").await), [id.as_str()]);
     assert_eq!(ids(&poll(&b, &token, "wait=10").await), [id.as_str()]);
-    assert_eq!(poll(&b, &token, &format!("wait=0&ack={id}")).await, json!({"notices": []}));
+    assert_eq!(
+        poll(&b, &token, &format!("wait=0&ack={id}")).await,
+        json!({"notices": []})
+    );
     eventually("node-a knows", async || {
         let answer = poll(&a, &token, "wait=0").await;
-        if ids(&answer).is_empty() { Ok(()) } else { Err(answer) }
+        if ids(&answer).is_empty() {
+            Ok(())
+        } else {
+            Err(answer)
+        }
     })
     .await;
 }
@@ -95,6 +105,21 @@ async fn a_stream_that_comes_back_at_another_node_resumes_there() {
 }
 
 #[tokio::test]
+async fn who_was_removed_does_not_come_back_by_itself_at_any_node() {
+    let cluster = Cluster::new();
+    let nodes = cluster.two().await;
+    let token = nodes[0].token("u2").await;
+    let mut events = Listen::with(&token).open(nodes[0].public).await;
+    nodes[1].reaches_sessions("u2", 1).await;
+    let removed = nodes[1].service_delete("/accounts/u2/sessions").await;
+    removed.expect(204);
+    events.ended().await;
+    for node in &nodes {
+        Listen::with(&token).refused(node.public).await.expect(204);
+    }
+}
+
+#[tokio::test]
 async fn what_the_page_showed_at_one_node_is_read_by_its_next_load_at_another() {
     let cluster = Cluster::new();
     let [a, b] = cluster.two().await;
@@ -103,14 +128,20 @@ async fn what_the_page_showed_at_one_node_is_read_by_its_next_load_at_another() 
     let signed_in = format!("SESSION_TOKEN_KEY={token}");
     let load = Request::get("/notice/page").header("cookie", &signed_in);
     let page = load.send(a.public).await.expect(200);
-    let shown = page.header("set-cookie").unwrap().split(';').next().unwrap();
+    let shown = page
+        .header("set-cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
     let load = Request::get("/notice/page").header("cookie", format!("{signed_in}; {shown}"));
     load.send(b.public).await.expect(200);
     a.reaches_state(&id, "read").await;
 }
 
 #[tokio::test]
-async fn a_repeated_call_wakes_the_receiver_when_the_node_of_the_first_one_died_before_it_told_anybody() {
+async fn a_repeated_call_wakes_the_receiver_when_the_node_of_the_first_one_died_before_it_told_anybody()
+ {
     // Nothing but a wake-up may bring it.
     let cluster = Cluster::new().with("NOTICE_DELIVERY_SWEEP_SECONDS", "3600");
     let ((dying, proxy), living) = tokio::join!(linked(&cluster), cluster.node("node-a"));
@@ -125,7 +156,9 @@ async fn a_repeated_call_wakes_the_receiver_when_the_node_of_the_first_one_died_
         async move { call.try_stage(&body).await }
     });
     eventually("the notice is stored", async || {
-        let stored = notices.find_one(mongodb::bson::doc! { "message": "hello" }).await;
+        let stored = notices
+            .find_one(mongodb::bson::doc! { "message": "hello" })
+            .await;
         stored.unwrap().ok_or("not yet")
     })
     .await;
@@ -134,4 +167,10 @@ async fn a_repeated_call_wakes_the_receiver_when_the_node_of_the_first_one_died_
     let again = living.try_stage(&body).await.expect(200).json();
     assert_eq!(again["duplicate"], true);
     assert_eq!(client.notice().await.id, again["id"].as_str().unwrap());
+    let metrics = living.metrics().await;
+    let came = |path: &str| {
+        let sample = format!("notice_push_lag_seconds_count{{path=\"{path}\"}}");
+        metrics.value(&sample)
+    };
+    assert_eq!((came("replay"), came("sweep")), (1.0, 0.0));
 }

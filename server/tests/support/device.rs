@@ -84,9 +84,7 @@ impl Device {
             Carrier::V1 => Wire::Socket(Handshake::v1(token).open(address).await),
             Carrier::Legacy => Wire::Socket(Handshake::legacy(token).open(address).await),
             Carrier::Stream => Wire::Stream(Listen::with(token).open(address).await),
-            Carrier::StrictStream => {
-                Wire::Stream(Listen::with(token).strict().open(address).await)
-            }
+            Carrier::StrictStream => Wire::Stream(Listen::with(token).strict().open(address).await),
             Carrier::LongPoll | Carrier::ShortPoll => Wire::Poll {
                 wait: if carrier == Carrier::LongPoll { 20 } else { 0 },
                 // Of one account's devices each has a token of its own.
@@ -194,8 +192,8 @@ impl Device {
                 let event = events.event_or_end().await.expect("the stream ended");
                 match event.name.as_str() {
                     "notice" => self.notices.push_back(Notice::read(&event.data)),
-                    "read" => self.told("read", &event.data["ids"]),
-                    "recall" => self.told("recall", &event.data["ids"]),
+                    "read" => self.hears("read", &event.data["ids"]),
+                    "recall" => self.hears("recall", &event.data["ids"]),
                     other => panic!("an event {other}"),
                 }
             }
@@ -209,13 +207,13 @@ impl Device {
     fn take_frame(&mut self, json: &Value) {
         match json["type"].as_str() {
             Some("notice") => self.notices.push_back(Notice::read(&json["notice"])),
-            Some("read") => self.told("read", &json["ids"]),
-            Some("recall") => self.told("recall", &json["ids"]),
+            Some("read") => self.hears("read", &json["ids"]),
+            Some("recall") => self.hears("recall", &json["ids"]),
             _ => self.notices.push_back(Notice::read(json)),
         }
     }
 
-    fn told(&mut self, what: &'static str, ids: &Value) {
+    fn hears(&mut self, what: &'static str, ids: &Value) {
         let ids = serde_json::from_value(ids.clone()).unwrap_or_default();
         self.told.push_back(Told { what, ids });
     }
@@ -224,7 +222,9 @@ impl Device {
         let acks = std::mem::take(&mut self.acks).join(",");
         let path = format!("/notice/poll?wait={wait}&session={name}&ack={acks}&limit=128");
         let mut connection = Connection::open(self.address).await.unwrap();
-        let answer = connection.call(&Request::get(path).bearer(&self.token)).await;
+        let answer = connection
+            .call(&Request::get(path).bearer(&self.token))
+            .await;
         let answer = answer.unwrap().expect(200).json();
         for notice in answer["notices"].as_array().unwrap() {
             let notice = Notice::read(notice);
@@ -235,7 +235,7 @@ impl Device {
         }
         for (what, list) in [("read", "read"), ("recall", "recalled")] {
             if let Some(ids) = answer.get(list) {
-                self.told(what, ids);
+                self.hears(what, ids);
             }
         }
     }

@@ -245,7 +245,10 @@ impl Events {
     pub async fn ended(&mut self) {
         in_time("the end of a stream", async {
             while let Some(item) = self.item_or_end().await.expect("a proper end") {
-                assert!(!matches!(&item, Item::Event(event) if event.name == "notice"), "{item:?}");
+                assert!(
+                    !matches!(&item, Item::Event(event) if event.name == "notice"),
+                    "{item:?}"
+                );
             }
         })
         .await;

@@ -10,14 +10,41 @@ const ORIGINS: &[(&str, &str)] = &[("NOTICE_AUTH_ALLOWED_ORIGINS", ALLOWED)];
 async fn a_page_of_an_allowed_origin_may_read_every_answer_of_a_clients_call_errors_included() {
     let server = Server::with(ORIGINS);
     let token = server.token("u2").await;
-    for path in ["session", "poll?wait=0", "poll?wait=1", "inbox", "no-such-path", "poll?wait=99", "page"] {
+    for path in [
+        "session",
+        "poll?wait=0",
+        "poll?wait=1",
+        "inbox",
+        "no-such-path",
+        "poll?wait=99",
+        "page",
+    ] {
         let request = Request::get(format!("/notice/{path}")).bearer(&token);
-        let answer = request.clone().header("origin", ALLOWED).send(server.public).await;
-        assert_eq!(answer.header("access-control-allow-origin"), Some(ALLOWED), "{path}");
-        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{path}");
-        assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
+        let answer = request
+            .clone()
+            .header("origin", ALLOWED)
+            .send(server.public)
+            .await;
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some(ALLOWED),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            Some("true"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            Some("retry-after")
+        );
         assert_eq!(answer.header("vary"), Some("origin"), "{path}");
-        let other = request.clone().header("origin", OTHER).send(server.public).await;
+        let other = request
+            .clone()
+            .header("origin", OTHER)
+            .send(server.public)
+            .await;
         assert_eq!(other.header("access-control-allow-origin"), None, "{path}");
         assert_eq!(other.header("vary"), Some("origin"), "{path}");
         let own = request.send(server.public).await;
@@ -31,10 +58,19 @@ async fn a_stream_says_the_same() {
     let token = server.token("u2").await;
     let listen = Listen::with(&token).header("origin", ALLOWED);
     let events = listen.open(server.public).await;
-    assert_eq!(events.head.header("access-control-allow-origin"), Some(ALLOWED));
-    let refused = Listen::bare().header("origin", ALLOWED).refused(server.public).await;
+    assert_eq!(
+        events.head.header("access-control-allow-origin"),
+        Some(ALLOWED)
+    );
+    let refused = Listen::bare()
+        .header("origin", ALLOWED)
+        .refused(server.public)
+        .await;
     assert_eq!(refused.header("access-control-allow-origin"), Some(ALLOWED));
-    let other = Listen::with(&token).header("origin", OTHER).open(server.public).await;
+    let other = Listen::with(&token)
+        .header("origin", OTHER)
+        .open(server.public)
+        .await;
     assert_eq!(other.head.header("access-control-allow-origin"), None);
 }
 
@@ -45,9 +81,18 @@ async fn a_browsers_question_before_a_request_is_answered_for_allowed_origins_on
         Request::new("OPTIONS", path)
             .header("origin", origin)
             .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "authorization,content-type")
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type",
+            )
     };
-    for path in ["/notice/ack", "/notice/sse", "/notice/poll", "/notice/send", "/notice/session"] {
+    for path in [
+        "/notice/ack",
+        "/notice/sse",
+        "/notice/poll",
+        "/notice/send",
+        "/notice/session",
+    ] {
         let answer = ask(path, ALLOWED).send(server.public).await.expect(204);
         let header = |name: &str| answer.header(name).unwrap_or_default().to_owned();
         assert_eq!(header("access-control-allow-origin"), ALLOWED);
@@ -62,7 +107,9 @@ async fn a_browsers_question_before_a_request_is_answered_for_allowed_origins_on
             assert_eq!(refused.header(&name), None, "{path}");
         }
     }
-    let no_question = Request::new("OPTIONS", "/notice/ack").send(server.public).await;
+    let no_question = Request::new("OPTIONS", "/notice/ack")
+        .send(server.public)
+        .await;
     no_question.expect_problem(405, "METHOD_NOT_ALLOWED");
 }
 
@@ -72,19 +119,38 @@ async fn a_cookie_of_a_foreign_page_counts_on_no_transport_and_that_of_an_allowe
     let token = server.token("u2").await;
     let cookie = format!("SESSION_TOKEN_KEY={token}");
     let listen = Listen::bare().header("cookie", &cookie);
-    let foreign = listen.clone().header("origin", OTHER).refused(server.public).await;
+    let foreign = listen
+        .clone()
+        .header("origin", OTHER)
+        .refused(server.public)
+        .await;
     foreign.expect_problem(403, "ORIGIN_NOT_ALLOWED");
     listen.header("origin", ALLOWED).open(server.public).await;
     let handshake = Handshake::bare().header("cookie", &cookie);
-    let foreign = handshake.clone().header("origin", OTHER).refused(server.public).await;
+    let foreign = handshake
+        .clone()
+        .header("origin", OTHER)
+        .refused(server.public)
+        .await;
     foreign.expect_problem(403, "ORIGIN_NOT_ALLOWED");
-    handshake.header("origin", ALLOWED).open(server.public).await;
+    handshake
+        .header("origin", ALLOWED)
+        .open(server.public)
+        .await;
     for path in ["poll?wait=0", "page"] {
         let request = Request::get(format!("/notice/{path}")).header("cookie", &cookie);
-        let foreign = request.clone().header("origin", OTHER).send(server.public).await;
+        let foreign = request
+            .clone()
+            .header("origin", OTHER)
+            .send(server.public)
+            .await;
         assert_eq!(foreign.status, 403, "{foreign:?}");
         let site = request.clone().header("sec-fetch-site", "cross-site");
         assert_eq!(site.send(server.public).await.status, 403);
-        request.header("origin", ALLOWED).send(server.public).await.expect(200);
+        request
+            .header("origin", ALLOWED)
+            .send(server.public)
+            .await
+            .expect(200);
     }
 }

@@ -25,13 +25,21 @@ impl<'a> Browser<'a> {
     }
 
     async fn send(&mut self, request: Request) -> Response {
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let mut request = request;
         if !cookies.is_empty() {
             request = request.header("cookie", cookies.join("; "));
         }
         let answer = request.send(self.server.public).await;
-        for (_, set) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
+        for (_, set) in answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "set-cookie")
+        {
             for attribute in ["Path=/notice/page", "HttpOnly", "SameSite="] {
                 assert!(set.contains(attribute), "{set}");
             }
@@ -80,16 +88,31 @@ async fn the_page_loads_itself_again_without_a_script_and_is_kept_nowhere() {
     let token = server.token("u2").await;
     let mut browser = Browser::sign_in(&server, &token).await;
     let page = browser.load().await.expect(200);
-    assert!(page.text().contains("<meta http-equiv=\"refresh\" content=\"12\">"));
+    assert!(
+        page.text()
+            .contains("<meta http-equiv=\"refresh\" content=\"12\">")
+    );
     assert!(!page.text().contains("<script"));
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("script-src"),
+        "{policy}"
+    );
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-    let style = Request::get("/notice/page.css").send(server.public).await.expect(200);
-    assert_eq!(style.header("content-type"), Some("text/css; charset=utf-8"));
+    let style = Request::get("/notice/page.css")
+        .send(server.public)
+        .await
+        .expect(200);
+    assert_eq!(
+        style.header("content-type"),
+        Some("text/css; charset=utf-8")
+    );
     let still = browser.send(Request::get("/notice/page?refresh=off")).await;
     assert!(!still.text().contains("http-equiv"));
 }
@@ -98,7 +121,11 @@ async fn the_page_loads_itself_again_without_a_script_and_is_kept_nowhere() {
 async fn how_often_it_loads_itself_is_a_setting() {
     let server = Server::with(&[("NOTICE_PAGE_REFRESH_SECONDS", "5")]);
     let token = server.token("u2").await;
-    let page = Browser::sign_in(&server, &token).await.load().await.expect(200);
+    let page = Browser::sign_in(&server, &token)
+        .await
+        .load()
+        .await
+        .expect(200);
     assert!(page.text().contains("content=\"5\""));
 }
 
@@ -116,7 +143,10 @@ async fn what_the_page_showed_is_read_at_its_next_load_and_stays_in_sight() {
     let page = browser.load().await;
     assert_eq!(server.state_name(&first).await, "read");
     assert_eq!(server.state_name(&second).await, "pushed");
-    let (newer, older) = (page.text().find("the second"), page.text().find("the first"));
+    let (newer, older) = (
+        page.text().find("the second"),
+        page.text().find("the first"),
+    );
     assert!(newer < older, "newest first");
     browser.load().await;
     assert_eq!(server.unread("u2").await, 0);
@@ -158,13 +188,19 @@ async fn the_form_sends_a_notice_once_however_often_it_is_sent() {
     let mut browser = Browser::sign_in(&server, &token).await;
     let page = browser.load().await;
     for _ in 0..2 {
-        let answer = browser.submit(&page, "u2", "two\r\nlines").await.expect(303);
+        let answer = browser
+            .submit(&page, "u2", "two\r\nlines")
+            .await
+            .expect(303);
         assert_eq!(answer.header("location"), Some("/notice/page"));
     }
     let page = browser.load().await;
     browser.submit(&page, "u2", "another").await.expect(303);
     let notice = receiver.notice().await;
-    assert_eq!((notice.message.as_str(), notice.sender.as_deref()), ("two\nlines", Some("u1")));
+    assert_eq!(
+        (notice.message.as_str(), notice.sender.as_deref()),
+        ("two\nlines", Some("u1"))
+    );
     assert_eq!(receiver.notice().await.message, "another");
 }
 
@@ -199,10 +235,16 @@ async fn a_form_that_is_not_valid_comes_back_with_what_was_written_and_why() {
     let token = server.token("u1").await;
     let mut browser = Browser::sign_in(&server, &token).await;
     let page = browser.load().await;
-    let answer = browser.submit(&page, "", "my <long> text").await.expect(400);
+    let answer = browser
+        .submit(&page, "", "my <long> text")
+        .await
+        .expect(400);
     assert!(answer.text().contains("my &lt;long&gt; text"), "{answer:?}");
     assert!(answer.text().contains("receiverId"));
-    assert!(!answer.text().contains("http-equiv=\"refresh\""), "it would be lost");
+    assert!(
+        !answer.text().contains("http-equiv=\"refresh\""),
+        "it would be lost"
+    );
     let sent = browser.submit(&answer, "u2", "my <long> text").await;
     sent.expect(303);
     assert_eq!(server.unread("u2").await, 1);
@@ -217,7 +259,10 @@ async fn nothing_that_anyone_writes_becomes_markup() {
     server.stage_body(&body).await;
     let mut browser = Browser::sign_in(&server, &token).await;
     let page = browser.load().await;
-    let failed = browser.submit(&page, evil, &"x".repeat(70_000)).await.expect(413);
+    let failed = browser
+        .submit(&page, evil, &"x".repeat(70_000))
+        .await
+        .expect(413);
     for page in [page, failed] {
         for tag in ["<script", "<img", "<textarea", "</textarea"] {
             let expected = usize::from(tag.contains("textarea"));
@@ -230,7 +275,10 @@ async fn nothing_that_anyone_writes_becomes_markup() {
 #[tokio::test]
 async fn who_is_not_signed_in_sees_a_page_that_says_so_and_a_bad_token_becomes_no_cookie() {
     let server = Server::start();
-    let nobody = Request::get("/notice/page").send(server.public).await.expect(401);
+    let nobody = Request::get("/notice/page")
+        .send(server.public)
+        .await
+        .expect(401);
     assert!(nobody.text().contains("not signed in"));
     assert!(!nobody.text().contains("http-equiv=\"refresh\""));
     let bad = Request::get("/notice/page?SESSION_TOKEN_KEY=no-such-token");
@@ -252,7 +300,10 @@ async fn a_cookie_lives_as_long_as_its_token_and_behind_tls_is_for_tls_only() {
     let seconds: u64 = cookie.split("Max-Age=").nth(1).unwrap().parse().unwrap();
     assert!((90..=100).contains(&seconds), "{cookie}");
     assert!(!cookie.contains("Secure"));
-    let answer = link.header("x-forwarded-proto", "https").send(server.public).await;
+    let answer = link
+        .header("x-forwarded-proto", "https")
+        .send(server.public)
+        .await;
     assert!(answer.header("set-cookie").unwrap().contains("; Secure"));
 }
 

@@ -33,7 +33,8 @@ async fn parked_polls_and_streams_take_no_places_of_plain_connections() {
     let mut parked = Vec::new();
     for number in 0..200 {
         let mut connection = Connection::open(server.public).await.unwrap();
-        let request = Request::get(format!("/notice/poll?wait=60&session=n{number}")).bearer(&token);
+        let request =
+            Request::get(format!("/notice/poll?wait=60&session=n{number}")).bearer(&token);
         connection.write(&request.bytes()).await.unwrap();
         parked.push(connection);
     }

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Carrier, Connection, Device, Listen, Request, Response, Server, eventually, in_time};
+use crate::support::{
+    Carrier, Connection, Device, Listen, Request, Response, Server, eventually, in_time,
+};
 
 fn poll(token: &str, query: &str) -> Request {
     Request::get(format!("/notice/poll?{query}")).bearer(token)
@@ -19,7 +21,10 @@ async fn answer(server: &Server, token: &str, query: &str) -> Value {
 
 fn ids(answer: &Value) -> Vec<&str> {
     let notices = answer["notices"].as_array().unwrap();
-    notices.iter().map(|it| it["id"].as_str().unwrap()).collect()
+    notices
+        .iter()
+        .map(|it| it["id"].as_str().unwrap())
+        .collect()
 }
 
 /// A poll that is parked: the server knows it, and has not answered.
@@ -30,14 +35,19 @@ async fn parked(server: &Server, token: &str, query: &str) -> Connection {
 }
 
 async fn read(connection: &mut Connection) -> Response {
-    in_time("the answer of a poll", connection.read()).await.unwrap()
+    in_time("the answer of a poll", connection.read())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_short_poll_is_answered_at_once_and_a_long_one_by_the_first_notice() {
     let server = Server::start();
     let token = server.token("u2").await;
-    assert_eq!(answer(&server, &token, "wait=0").await, json!({"notices": []}));
+    assert_eq!(
+        answer(&server, &token, "wait=0").await,
+        json!({"notices": []})
+    );
     let mut long = parked(&server, &token, "wait=60").await;
     server.reaches_sessions("u2", 1).await;
     let begun = Instant::now();
@@ -89,7 +99,10 @@ async fn a_poll_that_gets_nothing_is_answered_cleanly_when_its_time_is_over() {
     let server = Server::start();
     let token = server.token("u2").await;
     let begun = Instant::now();
-    assert_eq!(answer(&server, &token, "wait=1").await, json!({"notices": []}));
+    assert_eq!(
+        answer(&server, &token, "wait=1").await,
+        json!({"notices": []})
+    );
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(1), "{took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
@@ -103,7 +116,10 @@ async fn one_kept_connection_carries_poll_after_poll_and_other_calls_between() {
     let mut acks = String::new();
     for number in 0..5 {
         let query = format!("wait=30&ack={acks}");
-        connection.write(&poll(&token, &query).bytes()).await.unwrap();
+        connection
+            .write(&poll(&token, &query).bytes())
+            .await
+            .unwrap();
         if number % 2 == 0 {
             server.reaches_sessions("u2", 1).await;
         }
@@ -129,8 +145,14 @@ async fn what_a_client_wrote_ahead_of_its_answer_is_served_after_it() {
     let both = [poll(&token, "wait=1").bytes(), session.bytes()].concat();
     let mut connection = Connection::open(server.public).await.unwrap();
     connection.write(&both).await.unwrap();
-    assert_eq!(read(&mut connection).await.expect(200).json(), json!({"notices": []}));
-    assert_eq!(read(&mut connection).await.expect(200).json()["accountId"], "u2");
+    assert_eq!(
+        read(&mut connection).await.expect(200).json(),
+        json!({"notices": []})
+    );
+    assert_eq!(
+        read(&mut connection).await.expect(200).json()["accountId"],
+        "u2"
+    );
 }
 
 #[tokio::test]
@@ -142,11 +164,23 @@ async fn a_poller_is_its_token_and_its_name_and_one_of_its_polls_gives_way_to_th
     let mut named = parked(&server, &token, "wait=60&session=tab-2").await;
     server.reaches_sessions("u2", 2).await;
     let mut second = parked(&server, &token, "wait=60").await;
-    assert_eq!(read(&mut first).await.expect(200).json(), json!({"notices": []}));
-    assert_eq!(server.account("u2").await["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        read(&mut first).await.expect(200).json(),
+        json!({"notices": []})
+    );
+    assert_eq!(
+        server.account("u2").await["sessions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     let id = server.stage("u2", "for both").await;
     for connection in [&mut second, &mut named] {
-        assert_eq!(ids(&read(connection).await.expect(200).json()), [id.as_str()]);
+        assert_eq!(
+            ids(&read(connection).await.expect(200).json()),
+            [id.as_str()]
+        );
     }
 }
 
@@ -191,7 +225,10 @@ async fn who_acknowledges_by_a_call_of_its_own_is_not_told_of_it_by_its_next_pol
     answer(&server, &token, "wait=0").await;
     answer(&server, &token, "wait=0&session=other").await;
     assert_eq!(server.ack(&token, &[&id]).await, 1);
-    assert_eq!(answer(&server, &token, "wait=0").await, json!({"notices": []}));
+    assert_eq!(
+        answer(&server, &token, "wait=0").await,
+        json!({"notices": []})
+    );
     let other = answer(&server, &token, "wait=0&session=other").await;
     assert_eq!(other, json!({"notices": [], "read": [id]}));
     let other = answer(&server, &token, "wait=0&session=other").await;
@@ -225,12 +262,21 @@ async fn what_an_automatic_read_took_from_the_inbox_still_comes_to_a_poller_that
 async fn what_is_out_of_bounds_is_refused_and_says_what_the_bounds_are() {
     let server = Server::start();
     let token = server.token("u2").await;
-    for query in ["wait=61", "wait=x", "wait=-1", "limit=0", "limit=x", "session=a%20b"] {
+    for query in [
+        "wait=61",
+        "wait=x",
+        "wait=-1",
+        "limit=0",
+        "limit=x",
+        "session=a%20b",
+    ] {
         let refused = poll(&token, query).send(server.public).await;
         refused.expect_problem(400, "INVALID_ARGUMENT");
     }
     let many = vec!["x"; 1001].join(",");
-    let refused = poll(&token, &format!("ack={many}")).send(server.public).await;
+    let refused = poll(&token, &format!("ack={many}"))
+        .send(server.public)
+        .await;
     refused.expect_problem(413, "TOO_LARGE");
     let bare = Request::get("/notice/poll").send(server.public).await;
     bare.expect_problem(401, "UNAUTHENTICATED");
@@ -250,7 +296,10 @@ async fn pollers_count_as_sessions() {
     // Those that are in go on.
     answer(&server, &token, "wait=0&session=a").await;
     server
-        .reaches_metric("notice_sessions_refused_total{reason=\"account_full\"}", 1.0)
+        .reaches_metric(
+            "notice_sessions_refused_total{reason=\"account_full\"}",
+            1.0,
+        )
         .await;
 }
 
@@ -269,7 +318,11 @@ async fn a_drain_answers_parked_polls_at_once_and_takes_no_new_ones() {
     refused.expect_problem(503, "DRAINING");
     eventually("no session left", async || {
         let load = server.load().await;
-        if load["sessions"] == 0 { Ok(()) } else { Err(load) }
+        if load["sessions"] == 0 {
+            Ok(())
+        } else {
+            Err(load)
+        }
     })
     .await;
 }
@@ -286,12 +339,17 @@ async fn a_parked_poll_ends_with_its_token_and_with_a_removal_each_in_its_own_wa
     server.reaches_sessions("u2", 2).await;
     server.revoke(&revoked).await;
     for connection in &mut ends {
-        read(connection).await.expect_problem(401, "UNAUTHENTICATED");
+        read(connection)
+            .await
+            .expect_problem(401, "UNAUTHENTICATED");
     }
     let token = server.token("u2").await;
     let mut removed = parked(&server, &token, "wait=60").await;
     server.reaches_sessions("u2", 1).await;
-    server.service_delete("/accounts/u2/sessions").await.expect(204);
+    server
+        .service_delete("/accounts/u2/sessions")
+        .await
+        .expect(204);
     read(&mut removed).await.expect_problem(403, "REMOVED");
     server.reaches_sessions("u2", 0).await;
 }
@@ -303,7 +361,9 @@ async fn where_an_account_may_have_one_session_a_newer_one_takes_a_parked_polls_
     let mut connection = parked(&server, &token, "wait=60").await;
     server.reaches_sessions("u2", 1).await;
     let _newer = Device::connect(&server, "u2", Carrier::V1).await;
-    read(&mut connection).await.expect_problem(409, "SUPERSEDED");
+    read(&mut connection)
+        .await
+        .expect_problem(409, "SUPERSEDED");
 }
 
 #[tokio::test]

@@ -13,7 +13,10 @@ async fn a_stream_says_at_once_when_to_come_back_and_that_nobody_may_hold_it_up(
     let mut events = Listen::with(&token).try_open(server.public).await.unwrap();
     let header = |name: &str| events.head.header(name).map(ToOwned::to_owned);
     assert_eq!(header("content-type").as_deref(), Some("text/event-stream"));
-    assert_eq!(header("cache-control").as_deref(), Some("no-store, no-transform"));
+    assert_eq!(
+        header("cache-control").as_deref(),
+        Some("no-store, no-transform")
+    );
     assert_eq!(header("x-accel-buffering").as_deref(), Some("no"));
     assert_eq!(header("content-length"), None);
     assert!(header("date").is_some());
@@ -50,7 +53,10 @@ async fn a_quiet_stream_has_a_comment_every_ping_interval() {
         assert_eq!(events.item().await, Item::Comment);
     }
     // Nobody waits for an answer to it.
-    assert_eq!(server.account("u2").await["sessions"][0]["transport"], "sse");
+    assert_eq!(
+        server.account("u2").await["sessions"][0]["transport"],
+        "sse"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +65,9 @@ async fn json_with_line_breaks_stays_one_event() {
     let token = server.token("u2").await;
     let mut events = Listen::with(&token).open(server.public).await;
     let body = "{\"receiverId\":\"u2\",\"message\":\"a\\nb\\r\\n\\n\",\"data\":{\n\n\"x\":\r\n1}}";
-    let request = Request::new("POST", "/notice/notices").bearer(&server.key).body(body);
+    let request = Request::new("POST", "/notice/notices")
+        .bearer(&server.key)
+        .body(body);
     request.send(server.public).await.expect(201);
     let notice = events.notice().await;
     assert_eq!(notice.message, "a\nb\r\n\n");
@@ -67,7 +75,8 @@ async fn json_with_line_breaks_stays_one_event() {
 }
 
 #[tokio::test]
-async fn a_notice_is_read_once_the_connection_has_taken_it_and_in_strict_streams_when_it_is_acknowledged() {
+async fn a_notice_is_read_once_the_connection_has_taken_it_and_in_strict_streams_when_it_is_acknowledged()
+ {
     let server = Server::start();
     let token = server.token("u2").await;
     let mut strict = Listen::with(&token).strict().open(server.public).await;
@@ -86,7 +95,8 @@ async fn a_notice_is_read_once_the_connection_has_taken_it_and_in_strict_streams
 }
 
 #[tokio::test]
-async fn who_comes_back_gets_what_its_connection_took_and_it_never_saw_among_the_unread_ones_in_order() {
+async fn who_comes_back_gets_what_its_connection_took_and_it_never_saw_among_the_unread_ones_in_order()
+ {
     let server = Server::start();
     let token = server.token("u2").await;
     let mut events = Listen::with(&token).open(server.public).await;
@@ -95,19 +105,29 @@ async fn who_comes_back_gets_what_its_connection_took_and_it_never_saw_among_the
         server.reaches_state(id, "read").await;
     }
     // It saw three; the rest was lost on its way.
-    let seen = [events.notice().await, events.notice().await, events.notice().await];
+    let seen = [
+        events.notice().await,
+        events.notice().await,
+        events.notice().await,
+    ];
     assert_eq!(seen[2].id, ids[2]);
     drop(events);
     server.reaches_sessions("u2", 0).await;
     let unread = server.stage("u2", "unread").await;
 
-    let mut events = Listen::with(&token).after(&ids[2]).open(server.public).await;
+    let mut events = Listen::with(&token)
+        .after(&ids[2])
+        .open(server.public)
+        .await;
     // Those shortly before the last one it saw may come again, the others must.
     let mut expected = ids.clone();
     expected.push(unread);
     for id in &expected {
         let notice = events.notice().await;
-        assert_eq!((&notice.id, notice.redelivered), (id, id != expected.last().unwrap()));
+        assert_eq!(
+            (&notice.id, notice.redelivered),
+            (id, id != expected.last().unwrap())
+        );
     }
     let marker = server.stage("u2", "nothing comes between").await;
     assert_eq!(events.notice().await.id, marker);
@@ -141,7 +161,10 @@ async fn an_id_that_is_unknown_or_no_id_means_the_unread_ones_only() {
     drop(events);
     server.reaches_sessions("u2", 0).await;
     let unread = server.stage("u2", "unread").await;
-    let mut events = Listen::with(&token).after("not-an-id").open(server.public).await;
+    let mut events = Listen::with(&token)
+        .after("not-an-id")
+        .open(server.public)
+        .await;
     assert_eq!(events.notice().await.id, unread);
     server.reaches_state(&unread, "read").await;
     for id in ["not-an-id", &"0".repeat(26), &foreign, ""] {
@@ -172,9 +195,15 @@ async fn without_a_token_it_is_401_and_with_one_that_is_over_204_so_that_browser
     assert_eq!(unknown.expect(204).body.len(), 0);
     let token = server.token("u2").await;
     server.revoke(&token).await;
-    Listen::with(&token).refused(server.public).await.expect(204);
+    Listen::with(&token)
+        .refused(server.public)
+        .await
+        .expect(204);
     server
-        .reaches_metric("notice_sessions_refused_total{reason=\"unauthenticated\"}", 3.0)
+        .reaches_metric(
+            "notice_sessions_refused_total{reason=\"unauthenticated\"}",
+            3.0,
+        )
         .await;
 }
 
@@ -204,9 +233,15 @@ async fn who_was_removed_by_a_service_call_is_not_to_come_back_by_itself() {
     let server = Server::start();
     let token = server.token("u2").await;
     let mut events = Listen::with(&token).open(server.public).await;
-    server.service_delete("/accounts/u2/sessions").await.expect(204);
+    server
+        .service_delete("/accounts/u2/sessions")
+        .await
+        .expect(204);
     events.ended().await;
-    Listen::with(&token).refused(server.public).await.expect(204);
+    Listen::with(&token)
+        .refused(server.public)
+        .await
+        .expect(204);
 }
 
 #[tokio::test]
@@ -257,7 +292,9 @@ async fn a_proxy_of_http_1_0_gets_a_stream_without_chunks_that_ends_with_its_con
 async fn a_stream_may_be_asked_for_on_a_connection_that_had_other_requests_before() {
     let server = Server::start();
     let token = server.token("u2").await;
-    let mut connection = crate::support::Connection::open(server.public).await.unwrap();
+    let mut connection = crate::support::Connection::open(server.public)
+        .await
+        .unwrap();
     let session = Request::get("/notice/session").bearer(&token);
     for _ in 0..3 {
         connection.call(&session).await.unwrap().expect(200);
@@ -276,7 +313,9 @@ async fn a_stream_may_be_asked_for_on_a_connection_that_had_other_requests_befor
 async fn a_stream_with_a_body_is_refused() {
     let server = Server::start();
     let token = server.token("u2").await;
-    let request = Request::get("/notice/sse").bearer(&token).header("content-length", "3");
+    let request = Request::get("/notice/sse")
+        .bearer(&token)
+        .header("content-length", "3");
     let answer = request.body("abc").send(server.public).await;
     answer.expect_problem(400, "INVALID_ARGUMENT");
     server.reaches_sessions("u2", 0).await;

@@ -163,7 +163,9 @@ async fn a_recall_is_told_and_what_was_not_written_yet_never_is(carrier: Carrier
     let marker = server.stage("u2", "nothing comes between").await;
     assert_eq!(device.notice().await.id, marker);
 
-    let gone = server.stage("u3", "recalled before anybody was there").await;
+    let gone = server
+        .stage("u3", "recalled before anybody was there")
+        .await;
     server.recall(&gone).await.expect(204);
     let kept = server.stage("u3", "kept").await;
     let mut device = Device::connect(&server, "u3", carrier).await;
@@ -195,7 +197,11 @@ async fn who_reads_slowly_holds_nobody_up_and_gets_everything_in_the_end(carrier
             .collect();
         let answer = server.try_stage(&json!(batch)).await.expect(200).json();
         let results = answer["results"].as_array().unwrap();
-        ids.extend(results.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            results
+                .iter()
+                .map(|it| it["id"].as_str().unwrap().to_owned()),
+        );
     }
     for id in &ids {
         assert_eq!(&quick.notice().await.id, id);
@@ -238,7 +244,11 @@ async fn a_notice_that_is_never_stored_is_offered_once_to_who_is_there(carrier: 
     }
     eventually("nothing of it stored", async || {
         let answer = server.state(&id).await;
-        if answer.status == 404 { Ok(()) } else { Err(answer) }
+        if answer.status == 404 {
+            Ok(())
+        } else {
+            Err(answer)
+        }
     })
     .await;
 }

@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn a_token_that_would_add_to_the_cookie_is_refused() {
         for token in ["a; Domain=evil", "a b", "a\r\nSet-Cookie: x", "ä", ""] {
-            assert!(with_token(token, "/p", None, &HeaderMap::new()).is_err(), "{token}");
+            assert!(
+                with_token(token, "/p", None, &HeaderMap::new()).is_err(),
+                "{token}"
+            );
         }
     }
 

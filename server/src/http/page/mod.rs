@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use futures_util::Stream;
+use warp::http::StatusCode;
 use warp::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY,
     RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
-use warp::http::StatusCode;
 use warp::reply::Response;
 
 use self::form::{Form, FormToken};
@@ -114,7 +114,9 @@ async fn show_inbox(
         refresh: (!stays).then(|| services.config.page.refresh.as_secs()),
         form_token: &visit.form_token,
         form_key: &form::new_key(),
-        draft: failed.as_ref().map(|(form, problem)| Draft { form, problem }),
+        draft: failed
+            .as_ref()
+            .map(|(form, problem)| Draft { form, problem }),
     };
     let status = failed
         .as_ref()

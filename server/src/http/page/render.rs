@@ -63,7 +63,11 @@ impl View<'_> {
             fresh => format!("({fresh}) Notices of {}", self.account),
         };
         head(html, &title, self.refresh)?;
-        write!(html, "<header><h1>Notices of <bdi>{}</bdi></h1>", Text(self.account))?;
+        write!(
+            html,
+            "<header><h1>Notices of <bdi>{}</bdi></h1>",
+            Text(self.account)
+        )?;
         match self.refresh {
             Some(seconds) => write!(
                 html,
@@ -149,7 +153,10 @@ fn age(millis: Millis) -> String {
 fn head(html: &mut String, title: &str, refresh: Option<u64>) -> fmt::Result {
     html.write_str("<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n")?;
     if let Some(seconds) = refresh {
-        write!(html, "<meta http-equiv=\"refresh\" content=\"{seconds}\">\n")?;
+        write!(
+            html,
+            "<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"
+        )?;
     }
     write!(
         html,
@@ -252,7 +259,13 @@ mod tests {
     #[test]
     fn ages_are_told_in_the_largest_unit_that_fits() {
         let ages = [0, 61, 3 * 3600, 30 * 3600, 50 * 3600].map(|s| age(s * 1000));
-        let expected = ["just now", "1\u{a0}min ago", "3\u{a0}h ago", "yesterday", "2 days ago"];
+        let expected = [
+            "just now",
+            "1\u{a0}min ago",
+            "3\u{a0}h ago",
+            "yesterday",
+            "2 days ago",
+        ];
         assert_eq!(ages, expected);
     }
 

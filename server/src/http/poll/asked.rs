@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let id = NoticeId::new(1, 2, 3);
-        let asked = asked(&format!("wait=0&limit=5&ack={id},,x,{id}&session=tab-1")).unwrap();
-        assert_eq!(asked.wait, Duration::ZERO);
-        assert_eq!(asked.limit, 5);
-        assert_eq!(asked.ack, [id, id]);
-        assert_eq!(&*asked.session, "tab-1");
-        assert_eq!(super::tests::asked("limit=999").unwrap().limit, LARGEST_PAGE);
+        let full = asked(&format!("wait=0&limit=5&ack={id},,x,{id}&session=tab-1")).unwrap();
+        assert_eq!(full.wait, Duration::ZERO);
+        assert_eq!(full.limit, 5);
+        assert_eq!(full.ack, [id, id]);
+        assert_eq!(&*full.session, "tab-1");
+        assert_eq!(asked("limit=999").unwrap().limit, LARGEST_PAGE);
     }
 
     #[test]

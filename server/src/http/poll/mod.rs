@@ -15,9 +15,9 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use self::asked::Asked;
-use self::parked::Parked;
 pub(super) use self::asked::session_name;
 pub(super) use self::batch::{Batch, gather};
+use self::parked::Parked;
 pub(super) use self::pollers::{Held, Kind, Pollers, hold, tidy};
 use super::admission::Refused;
 use super::claim::claim;

@@ -35,7 +35,7 @@ pub(super) struct Parked {
 }
 
 /// How the waiting ended.
-enum Waited {
+pub(super) enum Waited {
     /// There is something, or the time is over.
     Answer(Batch),
     /// The session is over.
@@ -67,7 +67,10 @@ impl Parked {
             Waited::Answer(batch) => (Ok(batch), None),
             Waited::Closed(reason) => {
                 let problem = problem_of(reason);
-                (problem.map_or_else(|| Ok(Batch::default()), Err), Some(reason))
+                (
+                    problem.map_or_else(|| Ok(Batch::default()), Err),
+                    Some(reason),
+                )
             }
             Waited::Gone => return None,
         };

@@ -59,7 +59,9 @@ pub(in crate::http) struct Pollers(Mutex<HashMap<PollerKey, Arc<Poller>>>);
 
 impl fmt::Debug for Pollers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pollers").field(&self.0.lock().len()).finish()
+        f.debug_tuple("Pollers")
+            .field(&self.0.lock().len())
+            .finish()
     }
 }
 

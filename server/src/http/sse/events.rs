@@ -58,7 +58,13 @@ fn event(id: Option<NoticeId>, name: &str, json: &[u8]) -> Bytes {
     }
     text.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
     // In JSON a line can only end between tokens, where a space means the same.
-    let one_line = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+    let one_line = |byte: &u8| {
+        if matches!(byte, b'\n' | b'\r') {
+            b' '
+        } else {
+            *byte
+        }
+    };
     text.extend(json.iter().map(one_line));
     text.extend_from_slice(b"\n\n");
     text.into()

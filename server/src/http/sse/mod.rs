@@ -39,14 +39,13 @@ pub(super) async fn open(services: Arc<Services>, head: Head, peer: IpAddr) -> A
     answer.map_err(|refused| services.refused(refused))
 }
 
-async fn begin(
-    services: &Arc<Services>,
-    head: &Head,
-    peer: IpAddr,
-) -> Result<Response, Refused> {
+async fn begin(services: &Arc<Services>, head: &Head, peer: IpAddr) -> Result<Response, Refused> {
     services.admits()?;
-    let token =
-        caller::session_token(&head.headers, &head.query, &services.config.auth.allowed_origins)?;
+    let token = caller::session_token(
+        &head.headers,
+        &head.query,
+        &services.config.auth.allowed_origins,
+    )?;
     let client = match services.client_of(&token).await {
         Ok(client) => client,
         // A browser comes back for ever, but for this status.

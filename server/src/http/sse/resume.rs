@@ -61,7 +61,9 @@ impl Resume {
         }
         let (services, session) = (Arc::clone(&courier.services), Arc::clone(courier.session()));
         let wanted = PAGE.min(self.left);
-        self.job = Some(jobs::resume(services, session, self.last, self.after, wanted));
+        self.job = Some(jobs::resume(
+            services, session, self.last, self.after, wanted,
+        ));
         true
     }
 

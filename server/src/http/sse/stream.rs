@@ -58,7 +58,12 @@ impl EventStream {
         give_up_on_dead_peers(&io, &courier);
         let mut out = Outbound::default();
         out.push(claimed.head.bytes(None, &framing(chunks)).into());
-        let spread = courier.session().key().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let spread = courier
+            .session()
+            .key()
+            .0
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            >> 32;
         let mut stream = Self {
             io,
             out,

@@ -69,11 +69,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        (io, early): (TcpStream, Bytes),
-        answer: Vec<u8>,
-        courier: Courier,
-    ) -> Self {
+    pub(super) fn new((io, early): (TcpStream, Bytes), answer: Vec<u8>, courier: Courier) -> Self {
         let config = wire_config(courier.services.config.limits.message_bytes);
         let mut out = Outbound::default();
         out.push(answer.into());

@@ -79,10 +79,13 @@ async fn shake_hands(
         "session opened"
     );
     let courier = Courier::new(attachment, Arc::clone(services));
-    Ok(claim(switching_protocols(accept, v1), |claimed| async {
-        tokio::spawn(serve(claimed, courier));
-        None
-    }))
+    Ok(claim(
+        switching_protocols(accept, v1),
+        move |claimed| async move {
+            tokio::spawn(serve(claimed, courier));
+            None
+        },
+    ))
 }
 
 fn upgrade_required(detail: &str) -> Problem {
