@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::poll_fn;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -265,8 +266,7 @@ fn framing(chunks: bool) -> HeaderMap {
 fn give_up_on_dead_peers(io: &TcpStream, courier: &Courier) {
     let delivery = &courier.services.config.delivery;
     let patience = delivery.ping + delivery.pong_timeout;
-    let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
-    let _best_effort = rustix::net::sockopt::set_tcp_user_timeout(io, millis);
+    let _best_effort = SockRef::from(io).set_tcp_user_timeout(Some(patience));
 }
 
 /// Writes what is left, and waits for the client to close: a connection that is dropped with unread bytes in it would
