@@ -1,4 +1,4 @@
-//! The chat page: a few files inside the program, and the headers that keep the page safe.
+//! The chat page, and what the page without scripts is made of: a few files inside the program, and the headers that keep the page safe.
 
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
@@ -35,10 +35,15 @@ const HTML: &str = "text/html; charset=utf-8";
 
 static PAGE: &[u8] = include_bytes!("../../assets/chat/index.html");
 
-static ASSETS: [Asset; 3] = [
+static ASSETS: [Asset; 4] = [
     asset!("chat.css", "text/css; charset=utf-8"),
     asset!("chat.js", "text/javascript; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
+    Asset {
+        name: "page.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/page/page.css"),
+    },
 ];
 
 /// The page at the base path, and its files beside it.
