@@ -57,8 +57,8 @@ export class NoticeClient {
   #state = {};
 
   constructor(options) {
-    this.#options = { ...DEFAULTS, ...options };
-    this.#check();
+    this.#options = { ...DEFAULTS, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value != null)) };
+    this.#validate();
     this.#base = baseOf(options.url);
     this.#tokens = new Tokens(options.token);
     this.#inbox = new Inbox({
@@ -105,7 +105,7 @@ export class NoticeClient {
     this.#outbox.close();
   }
 
-  #check() {
+  #validate() {
     const { transports, onNotice } = this.#options;
     if (typeof onNotice !== 'function') throw new TypeError('onNotice: a function is needed');
     for (const name of transports) if (!OPEN[name]) throw new TypeError(`transports: ${name} is none of ${Object.keys(OPEN)}`);

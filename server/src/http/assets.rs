@@ -43,7 +43,7 @@ macro_rules! asset {
 }
 
 /// The chat page first; it has no name of its own in an address.
-static ASSETS: [Asset; 5] = [
+static ASSETS: [Asset; 9] = [
     asset!(
         "",
         "text/html; charset=utf-8",
@@ -60,6 +60,30 @@ static ASSETS: [Asset; 5] = [
         "chat.js",
         "text/javascript; charset=utf-8",
         "assets/chat/chat.js",
+        false
+    ),
+    asset!(
+        "storage.js",
+        "text/javascript; charset=utf-8",
+        "assets/chat/storage.js",
+        false
+    ),
+    asset!(
+        "timeline.js",
+        "text/javascript; charset=utf-8",
+        "assets/chat/timeline.js",
+        false
+    ),
+    asset!(
+        "view.js",
+        "text/javascript; charset=utf-8",
+        "assets/chat/view.js",
+        false
+    ),
+    asset!(
+        "words.js",
+        "text/javascript; charset=utf-8",
+        "assets/chat/words.js",
         false
     ),
     asset!("icon.svg", "image/svg+xml", "assets/chat/icon.svg", false),
