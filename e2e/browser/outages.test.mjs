@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { eventually, scenarios } from './harness.mjs';
 
 const TRANSPORTS = ['websocket', 'sse', 'longpoll'];
@@ -143,6 +146,17 @@ scenarios('what is in the way', (scenario) => {
     await stager.more(5);
     await program.has(await stager.stop());
     assert.ok(proxy.upgrades > 0);
+  });
+
+  scenario("the README's page receives", async (world) => {
+    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const [, html] = /```html\n(.*?)```/s.exec(readme);
+    const file = join(world.server.folder, 'receive.html');
+    await writeFile(file, html.replaceAll('127.0.0.1:8080', world.server.host));
+    await world.server.stage({ receiverId: 'bob', message: 'Your driver accepted.' });
+    const { page } = await world.window('readme', `${pathToFileURL(file)}#${await world.server.token('bob')}`);
+    await page.locator('#history li', { hasText: 'Your driver accepted.' }).waitFor();
+    assert.equal(await page.locator('#state').textContent(), 'online');
   });
 
   scenario('a page of another origin imports the client, receives and sends', async (world) => {
