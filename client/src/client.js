@@ -217,7 +217,7 @@ export class NoticeClient {
   /** It did not come up. */
   async #refused({ level }, end) {
     let next = verdict(end);
-    if (next.then === 'ask') next = await this.#askWhy();
+    if (next.then === 'ask') next = await this.#askWhy(end);
     if (this.#opening || this.#stopped) return;
     this.#failures += 1;
     if (this.#way && level < this.#way.level) this.#probeFailed(level);
@@ -227,9 +227,9 @@ export class NoticeClient {
   }
 
   /** A browser does not say why an upgrade failed, so the session is asked after by HTTP. */
-  async #askWhy() {
+  async #askWhy({ status }) {
     const response = await call(this.#context(), 'session').catch(nothing);
-    if (response?.ok) return { then: 'lower' };
+    if (response?.ok) return status ? { then: 'never', reason: 'removed' } : { then: 'lower' };
     const next = verdict(response ? endOf(response) : {});
     return next.then === 'token' || next.waitMs ? next : { then: 'again', waitMs: 0, reason: 'network' };
   }

@@ -13,7 +13,7 @@ const MISUSE_MS = 30_000;
  * transport does not work here), `never` (not by itself), `ask` (who knows: `GET /session` may).
  */
 export function verdict({ code, status, retryAfter }) {
-  if (code === 4401 || status === 401 || status === 204) return { then: 'token' };
+  if (code === 4401 || status === 401) return { then: 'token' };
   if (code === 4403) return { then: 'never', reason: 'removed' };
   if (code === 4409) return { then: 'never', reason: 'replaced' };
   if (code === 1008) return { then: 'again', waitMs: MISUSE_MS, reason: 'misuse' };
@@ -22,5 +22,6 @@ export function verdict({ code, status, retryAfter }) {
   if (status === 429 || status === 408 || status >= 500) {
     return { then: 'again', waitMs: retryAfterMs(retryAfter), reason: 'overloaded' };
   }
-  return status ? { then: 'lower' } : { then: 'ask' };
+  // 204 ends a stream for good, be it that the token has ended or that a service call removed the session.
+  return status && status !== 204 ? { then: 'lower' } : { then: 'ask' };
 }

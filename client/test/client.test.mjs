@@ -171,6 +171,20 @@ test('a WebSocket that is barred gives way to the event stream at once, and is t
   assert.deepEqual([client.state.state, client.state.transport], ['online', 'websocket']);
 });
 
+test('a stream that ended for good by 204 asks whether the token or the session did', async () => {
+  const asked = [];
+  http.sse = answer(204);
+  http.session = answer(401);
+  await start({ transports: ['sse'], token: (why) => { asked.push(why); return asked.length < 3 ? 't' : null; } });
+  await after(0);
+  await after(2_400);
+  assert.deepEqual([asked, told()], [['start', 'expired', 'expired'], ['offline', 'expired']]);
+  client.close();
+  http.session = answer(200);
+  await start({ transports: ['sse'] });
+  assert.deepEqual([told(), client.state.final], [['offline', 'removed'], true]);
+});
+
 test('after stream and WebSocket come long polls, each acknowledging what the last one brought', async () => {
   const polls = [];
   http.poll = () => new Promise((resolve) => polls.push(resolve));

@@ -30,7 +30,7 @@ test('each end of a connection asks for what the protocol says', () => {
   const then = (end) => verdict(end).then;
   assert.deepEqual([1001, 1009, 1012, 1013, 1008, 4410].map((code) => then({ code })), Array(6).fill('again'));
   assert.deepEqual([4401, 4403, 4409].map((code) => then({ code })), ['token', 'never', 'never']);
-  assert.deepEqual([204, 401, 403, 404, 429, 503].map((status) => then({ status })), ['token', 'token', 'lower', 'lower', 'again', 'again']);
+  assert.deepEqual([204, 401, 403, 404, 429, 503].map((status) => then({ status })), ['ask', 'token', 'lower', 'lower', 'again', 'again']);
   assert.equal(then({}), 'ask');
   assert.equal(verdict({ code: 1012 }).waitMs, 0);
   assert.ok(verdict({ code: 1013 }).waitMs >= 5_000);

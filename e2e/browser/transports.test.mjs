@@ -24,8 +24,7 @@ class Plain {
   async write(receiver, text) {
     await this.page.locator('[name=receiverId]').fill(receiver);
     await this.page.locator('[name=message]').fill(text);
-    await this.page.locator('form [type=submit]').last().click();
-    await this.page.waitForLoadState();
+    await this.page.getByRole('button', { name: 'Send' }).click();
   }
 }
 
