@@ -69,6 +69,7 @@ scenarios('looks', (scenario) => {
       await picture(alice.page, `chat-${name}`);
       assert.equal(await alice.page.evaluate(tooWide), false);
       assert.deepEqual(await alice.page.evaluate(tooFaint), []);
+      if (name.startsWith('phone')) assert.match(await alice.page.locator('#text').getAttribute('placeholder'), /^Message driver-.*…$/);
       const field = await alice.page.locator('#text').evaluate((text) => [text.clientHeight, text.scrollHeight]);
       assert.ok(field[1] <= field[0] && field[0] < 50, `the empty field has one line: ${field}`);
 

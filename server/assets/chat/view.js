@@ -13,6 +13,10 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+function shortened(letters, count) {
+  return count < letters.length ? `${letters.slice(0, count).join('')}…` : letters.join('');
+}
+
 function fromTemplate(id) { return $(id).content.firstElementChild.cloneNode(true); }
 
 function paintAvatar(element, name) {
@@ -67,8 +71,9 @@ export class View {
   showPeer(peer) {
     setText($('peer-name'), peer || 'Nobody yet');
     paintAvatar($('peer-avatar'), peer);
-    $('text').placeholder = peer ? `Message ${peer}` : 'Choose who to write to';
-    $('text').setAttribute('aria-label', $('text').placeholder);
+    const words = peer ? `Message ${peer}` : 'Choose who to write to';
+    $('text').setAttribute('aria-label', words);
+    this.#fitPlaceholder();
     $('text').disabled = $('send').disabled = !peer;
   }
 
@@ -333,6 +338,19 @@ export class View {
     $('text').style.height = `${$('text').scrollHeight}px`;
   }
 
+  /** In one line, whatever the name: browsers break it, or cut it off without a sign. */
+  #fitPlaceholder() {
+    const { font, paddingInline } = getComputedStyle($('text'));
+    const pen = document.createElement('canvas').getContext('2d');
+    pen.font = font;
+    const room = $('text').clientWidth - 2 * parseFloat(paddingInline);
+    const words = Array.from($('text').getAttribute('aria-label') ?? '');
+    const fits = (count) => pen.measureText(shortened(words, count)).width <= room;
+    let count = words.length;
+    while (count > 1 && room > 0 && !fits(count)) count -= 1;
+    $('text').placeholder = shortened(words, count);
+  }
+
   #noteScroll() {
     const { scrollHeight, scrollTop, clientHeight } = $('scroller');
     this.#atEnd = scrollHeight - scrollTop - clientHeight < 60;
@@ -348,5 +366,6 @@ export class View {
     };
     window.visualViewport?.addEventListener('resize', follow);
     new ResizeObserver(() => { if (this.#atEnd) this.scrollToEnd(); }).observe($('scroller'));
+    new ResizeObserver(() => this.#fitPlaceholder()).observe($('composer'));
   }
 }
