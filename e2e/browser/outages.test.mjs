@@ -10,7 +10,7 @@ import { eventually, scenarios } from './harness.mjs';
 
 const TRANSPORTS = ['websocket', 'sse', 'longpoll'];
 /** Pings often, so that what is dead is found within seconds. */
-const LIVELY = { NOTICE_DELIVERY_PING_SECONDS: '5' };
+const LIVELY = { NOTICE_DELIVERY_PING_SECONDS: '5', NOTICE_DELIVERY_PONG_TIMEOUT_SECONDS: '5' };
 
 /** Stages numbered notices until it is stopped, also while the server does not answer. */
 class Stager {
