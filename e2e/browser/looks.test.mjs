@@ -52,6 +52,13 @@ function tooFaint() {
 /** Runs in the page: whether something is wider than the window. */
 function tooWide() { return document.documentElement.scrollWidth > window.innerWidth; }
 
+/** Runs in the page: whether the state of the connection lies over the account's name. */
+function overlaps() {
+  const [status, account] = ['#status', '.account'].map((name) => document.querySelector(name));
+  const inner = Math.max(...Array.from(status.children, (part) => part.getBoundingClientRect().right));
+  return account.checkVisibility() && inner > account.getBoundingClientRect().left;
+}
+
 async function furnish({ server }) {
   await server.stage({ receiverId: 'alice', type: 'ride.accepted', message: 'Your driver accepted.', data: { rideId: 7, car: 'grey' } });
   await server.stage({ receiverId: 'alice', senderId: LONG_NAME, message: 'Two minutes away, grey car. I stop behind the bus, on the side of the bakery.' });
@@ -87,6 +94,7 @@ scenarios('looks', (scenario) => {
       await alice.write('Written while the server is away.');
       await eventually('it is told', () => alice.page.locator('#banner').isVisible());
       await picture(alice.page, `offline-${name}`);
+      assert.equal(await alice.page.evaluate(overlaps), false);
       assert.deepEqual(await alice.page.evaluate(tooFaint), []);
     });
 

@@ -431,7 +431,7 @@ class Chat {
     const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     const waiting = this.#state.state === 'offline' ? this.#unconfirmed().length : 0;
     this.#view.showCountdown([
-      retryAt && (seconds > 0 ? `again in ${seconds} s` : 'trying now'), waiting && `${waiting} to send`,
+      waiting && `${waiting} to send`, retryAt && (seconds > 0 ? `again in ${seconds} s` : 'trying now'),
     ].filter(Boolean).join(', '));
     this.#view.showBanner(this.#banner());
   }
