@@ -32,7 +32,7 @@ struct Asset {
 }
 
 macro_rules! asset {
-    ($name:literal, $kind:literal, $path:literal, $shared:literal) => {
+    ($name:literal, $kind:expr, $path:literal, $shared:literal) => {
         Asset {
             name: $name,
             kind: $kind,
@@ -42,57 +42,21 @@ macro_rules! asset {
     };
 }
 
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// The chat page first; it has no name of its own in an address.
 static ASSETS: [Asset; 9] = [
-    asset!(
-        "",
-        "text/html; charset=utf-8",
-        "assets/chat/index.html",
-        false
-    ),
-    asset!(
-        "chat.css",
-        "text/css; charset=utf-8",
-        "assets/chat/chat.css",
-        false
-    ),
-    asset!(
-        "chat.js",
-        "text/javascript; charset=utf-8",
-        "assets/chat/chat.js",
-        false
-    ),
-    asset!(
-        "storage.js",
-        "text/javascript; charset=utf-8",
-        "assets/chat/storage.js",
-        false
-    ),
-    asset!(
-        "timeline.js",
-        "text/javascript; charset=utf-8",
-        "assets/chat/timeline.js",
-        false
-    ),
-    asset!(
-        "view.js",
-        "text/javascript; charset=utf-8",
-        "assets/chat/view.js",
-        false
-    ),
-    asset!(
-        "words.js",
-        "text/javascript; charset=utf-8",
-        "assets/chat/words.js",
-        false
-    ),
+    asset!("", HTML, "assets/chat/index.html", false),
+    asset!("chat.js", SCRIPT, "assets/chat/chat.js", false),
+    asset!("storage.js", SCRIPT, "assets/chat/storage.js", false),
+    asset!("timeline.js", SCRIPT, "assets/chat/timeline.js", false),
+    asset!("view.js", SCRIPT, "assets/chat/view.js", false),
+    asset!("words.js", SCRIPT, "assets/chat/words.js", false),
+    asset!("chat.css", STYLE, "assets/chat/chat.css", false),
     asset!("icon.svg", "image/svg+xml", "assets/chat/icon.svg", false),
-    asset!(
-        "client.js",
-        "text/javascript; charset=utf-8",
-        "../client/client.js",
-        true
-    ),
+    asset!("client.js", SCRIPT, "../client/client.js", true),
 ];
 
 /// A tag for each of `ASSETS`, made of its bytes, so it is the same on every node of a version.
