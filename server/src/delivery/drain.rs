@@ -124,7 +124,14 @@ impl DrainControl {
 
 async fn drain(registry: Arc<Registry>, pace: DrainPace) {
     let mut waiting = Vec::new();
-    registry.each_session(|session| waiting.push(Arc::clone(session)));
+    registry.each_session(|session| {
+        if session.spec().transport.is_asked_for() {
+            // Its client asks again in any case, and another node will answer.
+            session.close(CloseReason::Drained);
+        } else {
+            waiting.push(Arc::clone(session));
+        }
+    });
     let (begun, total) = (Instant::now(), waiting.len());
     let mut asked = Vec::new();
     let mut ticks = tokio::time::interval(TICK);

@@ -16,6 +16,7 @@ mod settled;
 mod slot;
 mod token_watch;
 
+pub use account::Standing;
 pub use attachment::{Attachment, Supply};
 pub use drain::{DrainControl, DrainPace};
 pub use heart::{Heart, HeartPace};

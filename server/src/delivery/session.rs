@@ -1,8 +1,10 @@
 //! One live session: what is fixed about it, and the signals by which the rest of the server reaches its task.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
@@ -17,18 +19,45 @@ use crate::tokens::HeldToken;
 pub enum Transport {
     /// A WebSocket, with or without `notice.v1`.
     WebSocket,
+    /// A stream of server-sent events.
+    Sse,
+    /// Long and short polls: the session is online while one is parked and a while after.
+    Poll,
+    /// The page without scripts, which polls by loading itself again.
+    Page,
 }
 
 impl Transport {
     /// All of them, for metrics that exist from the start.
-    pub const ALL: [Self; 1] = [Self::WebSocket];
+    pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::Poll, Self::Page];
 
     /// The name in metrics and answers.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::Poll => "poll",
+            Self::Page => "page",
         }
+    }
+
+    /// Whether something is written now and then to keep the connection known as alive.
+    #[must_use]
+    pub fn is_pinged(self) -> bool {
+        matches!(self, Self::WebSocket | Self::Sse)
+    }
+
+    /// Whether the client answers a ping.
+    #[must_use]
+    pub fn answers_pings(self) -> bool {
+        self == Self::WebSocket
+    }
+
+    /// Whether the session lives on requests that come and go: it has nothing to be moved, only to be answered.
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        matches!(self, Self::Poll | Self::Page)
     }
 }
 
@@ -37,7 +66,7 @@ impl Transport {
 pub enum AckMode {
     /// The client's program.
     Explicit,
-    /// The transport: the pong behind it.
+    /// The transport: the pong behind it, or that the connection took its bytes.
     Automatic,
 }
 
@@ -173,6 +202,25 @@ pub(super) struct Pulse {
     pub(super) heard: AtomicBool,
     /// The server itself does not read from the session now, so silence proves nothing.
     pub(super) deaf: AtomicBool,
+    /// When the session's task wants to be woken, in [`Alarm`]'s count; 0 for never.
+    pub(super) alarm: AtomicU32,
+}
+
+/// Tenths of a second since the first alarm of the process was set: four bytes, where a timer has a hundred.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alarm;
+
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Alarm {
+    /// The count at `at`; never 0.
+    pub(super) fn count(at: Instant) -> u32 {
+        let tenths = at
+            .saturating_duration_since(*EPOCH)
+            .as_millis()
+            .div_ceil(100);
+        u32::try_from(tenths).unwrap_or(u32::MAX - 1) + 1
+    }
 }
 
 const PING: u8 = 1;
@@ -185,6 +233,8 @@ const MOVING: u8 = 16;
 const UNSTORED: u8 = 64;
 /// Set once the client was told that its token ends soon.
 const WARNED: u8 = 32;
+/// A parked request is to be answered now.
+const ANSWER: u8 = 128;
 
 /// What the session's task is to do next, besides writing notices.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -199,6 +249,8 @@ pub struct Signals {
     pub move_after: Option<u32>,
     /// Take the acknowledgements that were handed back.
     pub unstored: bool,
+    /// Answer the parked request with what there is: its time is over, or another one is here in its place.
+    pub answer: bool,
     /// End the session.
     pub close: Option<CloseReason>,
 }
@@ -243,6 +295,12 @@ impl Session {
     #[must_use]
     pub fn expires(&self) -> Option<Millis> {
         Some(self.expires.load(Ordering::Relaxed)).filter(|&at| at != u64::MAX)
+    }
+
+    /// Why it is to end, if it is.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        CloseReason::from_code(self.close.load(Ordering::Acquire))
     }
 
     /// Whether it came with, or was refreshed by, this token.
@@ -315,6 +373,20 @@ impl Session {
         self.raise(PING);
     }
 
+    /// Has the parked request answered now.
+    pub fn ask_to_answer(&self) {
+        self.raise(ANSWER);
+    }
+
+    /// Has the heart ask for an answer once `at` is past, within a second; none takes it back.
+    pub fn set_alarm(&self, at: Option<Instant>) {
+        let count = at.map_or(0, Alarm::count);
+        self.pulse.alarm.store(count, Ordering::Relaxed);
+        if at.is_none() {
+            self.flags.fetch_and(!ANSWER, Ordering::AcqRel);
+        }
+    }
+
     pub(super) fn ask_to_recheck_token(&self) {
         self.raise(RECHECK);
     }
@@ -346,8 +418,8 @@ impl Session {
     #[must_use]
     pub fn take_signals(&self) -> Signals {
         let close = CloseReason::from_code(self.close.load(Ordering::Acquire));
-        let flags =
-            self.flags.load(Ordering::Acquire) & (PING | RECHECK | EXPIRING | MOVE | UNSTORED);
+        let flags = self.flags.load(Ordering::Acquire)
+            & (PING | RECHECK | EXPIRING | MOVE | UNSTORED | ANSWER);
         if flags == 0 {
             return Signals {
                 close,
@@ -358,6 +430,7 @@ impl Session {
         Signals {
             ping: flags & PING != 0,
             unstored: flags & UNSTORED != 0,
+            answer: flags & ANSWER != 0,
             recheck_token: flags & RECHECK != 0,
             expiring: flags & EXPIRING != 0,
             move_after: (flags & MOVE != 0).then(|| self.move_after.load(Ordering::Relaxed)),

@@ -1,5 +1,5 @@
-//! The chat page and the browser client: a few files inside the program, the headers that keep the page safe, and
-//! the tags by which a browser asks whether a file has changed.
+//! The chat page, the browser client, and what the page without scripts is made of: a few files inside the program, the
+//! headers that keep the page safe, and the tags by which a browser asks whether a file has changed.
 
 use std::sync::LazyLock;
 
@@ -47,7 +47,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The chat page first; it has no name of its own in an address.
-static ASSETS: [Asset; 9] = [
+static ASSETS: [Asset; 10] = [
     asset!("", HTML, "assets/chat/index.html", false),
     asset!("chat.js", SCRIPT, "assets/chat/chat.js", false),
     asset!("storage.js", SCRIPT, "assets/chat/storage.js", false),
@@ -56,6 +56,7 @@ static ASSETS: [Asset; 9] = [
     asset!("words.js", SCRIPT, "assets/chat/words.js", false),
     asset!("chat.css", STYLE, "assets/chat/chat.css", false),
     asset!("icon.svg", "image/svg+xml", "assets/chat/icon.svg", false),
+    asset!("page.css", STYLE, "assets/page/page.css", false),
     asset!("client.js", SCRIPT, "../client/client.js", true),
 ];
 

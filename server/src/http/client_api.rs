@@ -11,6 +11,7 @@ use warp::http::StatusCode;
 
 use super::exchange::{Answer, Head, json, json_text, read_body};
 use super::intake::ClientInput;
+use super::poll::session_name;
 use super::problem::Problem;
 use super::services::Services;
 use super::strict_json::parse;
@@ -153,10 +154,12 @@ where
     let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let body: AckBody<'_> = parse(&body)?;
     let ids = services.intake.ack_ids(body.ids)?;
+    // A poller that acknowledges by this call need not be told of it by its next poll.
+    let poller = services.pollers.session(&client, &session_name(&head)?);
     let request = MarkRead {
+        reader: poller.map_or(Reader::Account, |poller| Reader::Session(poller.key())),
         account: client.grant.account,
         ids,
-        reader: Reader::Account,
     };
     let read = services.inbox.mark_read(request).await?;
     json(StatusCode::OK, &ReadBody { read: read.len() })
