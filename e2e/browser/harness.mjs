@@ -15,11 +15,12 @@ export { eventually };
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 export const SHOTS = process.env.SCREENSHOT_DIR ?? fileURLToPath(new URL('screenshots', import.meta.url));
 
-function launchBrowser() {
+/** `more`: further arguments of the browser. */
+export function launchBrowser(...more) {
   return chromium.launch({
     executablePath: CHROMIUM,
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      '--disable-background-networking', '--disable-component-update', '--disable-sync', ...more],
   });
 }
 

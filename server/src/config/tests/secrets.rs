@@ -265,11 +265,15 @@ fn a_secret_text_never_shows_itself_whichever_way_it_came() {
         let by_env = [&JWT[..], &[(variable, text)]].concat();
         let file_variable = format!("{variable}_FILE");
         let by_file = [&JWT[..], &[(&file_variable, in_file.to_str().unwrap())]].concat();
-        let ways = [
+        let mut ways = [
             load_with(&by_env, &[]).expect(path),
             load_with(&by_file, &[]).expect(path),
             load_file(&config, &JWT).expect(path),
         ];
+        let jwt = ways[1].config.jwt.as_mut();
+        // The one thing that is different: it is read again.
+        let reread = jwt.and_then(|jwt| jwt.key_file.take());
+        assert_eq!(reread.is_some(), path == "jwt.key");
         assert_eq!(ways[0].config, ways[1].config, "{path}");
         assert_eq!(ways[0].config, ways[2].config, "{path}");
         for loaded in &ways {
