@@ -281,8 +281,13 @@ async fn every_documented_success_is_what_the_server_answers() {
     .await;
     walk.call("GET", "/openapi.json", "/openapi.json", anyone, 200)
         .await;
-    walk.call("GET", "/", "/", anyone, 200).await;
     walk.call("GET", "/", "", anyone, 308).await;
+    for path in ["/", "/client.js"] {
+        let file = walk.call("GET", path, path, anyone, 200).await;
+        let tag = file.header("etag").unwrap().to_owned();
+        let known = move |request: Request| request.header("if-none-match", tag.clone());
+        walk.call("GET", path, path, known, 304).await;
+    }
 
     let missing: Vec<_> = statuses(&document)
         .into_iter()
