@@ -19,7 +19,7 @@ const SHOWN: usize = 4096;
 
 /// Why the probe does not do.
 #[derive(Debug, thiserror::Error)]
-pub enum Unwell {
+pub(super) enum Unwell {
     /// Nothing that can be asked.
     #[error(
         "'{0}' is no address to ask: give one such as http://notice-operator-metrics:8080/readyz"
@@ -40,7 +40,7 @@ pub enum Unwell {
 ///
 /// # Errors
 /// [`Unwell`], as it was the last time.
-pub async fn check(url: &str, within: Duration) -> Result<String, Unwell> {
+pub(super) async fn check(url: &str, within: Duration) -> Result<String, Unwell> {
     let uri = address(url)?;
     let end = Instant::now() + within;
     loop {

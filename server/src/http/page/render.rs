@@ -123,10 +123,10 @@ impl View<'_> {
         };
         let from = notice.sender.as_ref().map_or("", |sender| sender.as_str());
         let created = notice.created;
-        write!(
+        writeln!(
             html,
             "<li{class} id=\"n{}\"><div class=line><span><bdi class=from>{}</bdi>{mark}</span>\
-             <span title=\"{}\">{}</span></div><div class=text dir=auto>{}</div></li>\n",
+             <span title=\"{}\">{}</span></div><div class=text dir=auto>{}</div></li>",
             notice.id,
             Text(if from.is_empty() { "A service" } else { from }),
             clock::http_date_of(created),
@@ -153,10 +153,7 @@ fn age(millis: Millis) -> String {
 fn head(html: &mut String, title: &str, refresh: Option<u64>) -> fmt::Result {
     html.write_str("<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n")?;
     if let Some(seconds) = refresh {
-        write!(
-            html,
-            "<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"
-        )?;
+        writeln!(html, "<meta http-equiv=\"refresh\" content=\"{seconds}\">")?;
     }
     write!(
         html,
@@ -191,9 +188,9 @@ fn write_problem(html: &mut String, problem: &Problem, again: Option<u64>) -> fm
 }
 
 fn problem_box(html: &mut String, title: &str, problem: &Problem) -> fmt::Result {
-    write!(
+    writeln!(
         html,
-        "<div class=problem role=alert><p><strong>{}</strong></p><p>{}</p></div>\n",
+        "<div class=problem role=alert><p><strong>{}</strong></p><p>{}</p></div>",
         Text(title),
         Text(&problem.detail)
     )
