@@ -1,5 +1,7 @@
 //! What is refused at admission, and in which words. The rules are evaluated here as an API server does.
 
+#![cfg(test)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! The program itself: what a person sees of `crd`, `lint` and `render`.
 
+#![cfg(test)]
+
 mod support;
 
 use std::process::{Command, Output};

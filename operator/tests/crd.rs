@@ -1,5 +1,7 @@
 //! The CRD: the file in the repository is what the program prints, and it is fit for an API server.
 
+#![cfg(test)]
+
 mod support;
 
 use notice_operator::api::crd;

@@ -1,5 +1,7 @@
 //! Each field of the contract changes the children that it should, and no other.
 
+#![cfg(test)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

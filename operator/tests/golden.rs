@@ -1,6 +1,8 @@
 //! The children of a handful of manifests, as they were last agreed on. `UPDATE_GOLDEN=1` writes them anew: read the
 //! difference before you commit it.
 
+#![cfg(test)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! The server's own parser takes every configuration that the operator writes, and reads in it what the spec says.
 
+#![cfg(test)]
+
 mod support;
 
 use std::path::Path;

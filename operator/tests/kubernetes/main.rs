@@ -3,6 +3,8 @@
 //! Each test has a namespace of its own and an operator that watches only that, so they run side by side. There are no
 //! nodes: pods stay Pending unless a test says that they run.
 
+#![cfg(test)]
+
 mod children;
 mod denied;
 mod leader;

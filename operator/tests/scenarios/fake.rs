@@ -111,10 +111,6 @@ impl Fake {
         self.state.lock().faults.push(fault);
     }
 
-    pub(crate) fn heal(&self) {
-        self.state.lock().faults.clear();
-    }
-
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.lock().seen.clone()
     }

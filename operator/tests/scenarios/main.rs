@@ -1,4 +1,6 @@
 //! The operator against a small API server of the tests' own, which fails as it is told: what a real one does seldom.
 
+#![cfg(test)]
+
 mod failures;
 mod fake;
