@@ -1,0 +1,3 @@
+//! The operator of Notice clusters.
+
+pub mod autoscaling;
