@@ -1,3 +1,4 @@
 //! The operator of Notice clusters.
 
 pub mod autoscaling;
+pub mod drains;
