@@ -1,4 +1,4 @@
-//! The admin listener: probes, metrics, and who may drain from elsewhere.
+//! The admin listener: probes, metrics, rebalancing, and who may drain or rebalance from elsewhere.
 
 #![cfg(test)]
 
@@ -10,3 +10,5 @@ mod draining;
 mod metrics;
 #[path = "admin/probes.rs"]
 mod probes;
+#[path = "admin/rebalancing.rs"]
+mod rebalancing;

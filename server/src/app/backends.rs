@@ -14,7 +14,7 @@ use crate::config::{
     self, ApiKeys, Config, InboxBackend, JwtConfig, MongoDbConfig, RedisConfig, RedisServers,
     WriteConcern,
 };
-use crate::delivery::{DrainControl, Registry, RegistryLimits};
+use crate::delivery::{DrainControl, RebalanceControl, Registry, RegistryLimits};
 use crate::demo::Demo;
 use crate::http::{Code, Parts, Services, Startup};
 use crate::inbox::embedded::{EmbeddedStore, Options};
@@ -291,6 +291,7 @@ impl Backends {
             registry: Arc::clone(&self.registry),
             cluster: Arc::clone(&self.cluster),
             drain: Arc::new(DrainControl::new(Arc::clone(&self.registry))),
+            rebalance: RebalanceControl::new(Arc::clone(&self.registry)),
             metrics: Arc::clone(&self.metrics),
             config: Arc::clone(config),
             api_keys,

@@ -15,7 +15,7 @@ use super::intake::{Intake, OTHER_MEMBERS, largest_notice};
 use super::problem::{Code, Problem};
 use crate::cluster::Member;
 use crate::config::{ApiKeys, Config};
-use crate::delivery::{DrainControl, Registry};
+use crate::delivery::{DrainControl, RebalanceControl, Registry};
 use crate::domain::{AccountId, Draft, Source};
 use crate::inbox::{Inbox, Staged};
 use crate::metrics::{Metrics, RefusalReason};
@@ -39,6 +39,8 @@ pub struct Parts {
     pub cluster: Arc<Member>,
     /// Leaving in good order.
     pub drain: Arc<DrainControl>,
+    /// Giving sessions to other nodes.
+    pub rebalance: RebalanceControl,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The configuration in force.
