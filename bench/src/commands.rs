@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::report::Report;
-use crate::scenario::{CommonArgs, Lab, Section, idle, lag, many, storm, throughput};
+use crate::scenario::{CommonArgs, Lab, Section, idle, lag, many, storm, throughput, transports};
 use crate::system::raise_file_limit;
 
 /// The scenarios by name.
@@ -63,7 +63,7 @@ pub(crate) struct Alone<S: Args> {
 /// Runs the scenarios chosen.
 pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     let settings = &args.settings;
-    measure(&args.common, |lab, report| {
+    measure(&args.common, Lab::new, |lab, report| {
         for scenario in &args.scenarios {
             report.add(match scenario {
                 Scenario::Idle => idle::run(&settings.idle, lab)?,
@@ -82,16 +82,28 @@ pub(crate) fn alone<S: Args>(
     args: &Alone<S>,
     run: impl Fn(&S, &Lab) -> Result<Section>,
 ) -> Result<()> {
-    measure(&args.common, |lab, report| {
+    measure(&args.common, Lab::new, |lab, report| {
         report.add(run(&args.settings, lab)?);
         Ok(())
     })
 }
 
+/// Measures the ways to a client beside each other.
+pub(crate) fn transports(args: &Alone<transports::TransportsArgs>) -> Result<()> {
+    measure(&args.common, Lab::of_transports, |lab, report| {
+        report.add(transports::run(&args.settings, lab)?);
+        Ok(())
+    })
+}
+
 /// Measures, then prints and writes what there is, even if a later scenario failed.
-fn measure(args: &CommonArgs, run: impl FnOnce(&Lab, &mut Report) -> Result<()>) -> Result<()> {
+fn measure(
+    args: &CommonArgs,
+    lab: impl FnOnce(&CommonArgs) -> Result<Lab>,
+    run: impl FnOnce(&Lab, &mut Report) -> Result<()>,
+) -> Result<()> {
     let file_limit = raise_file_limit()?;
-    let lab = Lab::new(args)?;
+    let lab = lab(args)?;
     let mut report = Report::new(&lab, file_limit)?;
     let outcome = run(&lab, &mut report);
     let text = report.to_string();

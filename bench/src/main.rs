@@ -17,7 +17,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use commands::{Alone, CompareArgs};
-use scenario::{idle, lag, many, storm, throughput};
+use scenario::{idle, lag, many, storm, throughput, transports};
 
 /// Measures a notice server beside its peers, and storage engines beside each other.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Command {
     Storm(Alone<storm::StormArgs>),
     /// Measure whether the push lag grows with the number of connections.
     Many(Alone<many::ManyArgs>),
+    /// Measure the ways to a client beside each other: WebSocket, server-sent events, polls, a page.
+    Transports(Alone<transports::TransportsArgs>),
     Engines(engines::EnginesArgs),
     #[command(hide = true)]
     EnginesChild(engines::ChildArgs),
@@ -56,6 +58,7 @@ fn main() -> Result<()> {
         Command::Throughput(args) => commands::alone(&args, throughput::run),
         Command::Storm(args) => commands::alone(&args, storm::run),
         Command::Many(args) => commands::alone(&args, many::run),
+        Command::Transports(args) => commands::transports(&args),
         Command::Engines(args) => engines::run(&args),
         Command::EnginesChild(args) => engines::run_child(&args),
         Command::Worker => worker::run(),

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::dialect::Credential;
 use crate::measure::stats::{Latencies, Summary};
+use crate::net::meter::Traffic;
 use crate::system::Server;
 use crate::worker::ledger::Tally;
 use crate::worker::protocol::{Command, Plan, Reply};
@@ -38,6 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     /// The longest worker's time.
     pub(crate) seconds: f64,
+    /// The bytes of all clients since they were started.
+    pub(crate) traffic: Traffic,
     /// CPU time of all workers.
     pub(crate) worker_cpu_seconds: f64,
 }
@@ -235,8 +238,9 @@ fn sources(worker: usize) -> Vec<Ipv4Addr> {
 fn sum(replies: &[Reply]) -> Result<Outcome> {
     let (mut latencies, mut staging) = (Latencies::new()?, Latencies::new()?);
     let mut failures = BTreeMap::new();
-    let mut tally = Tally::default();
+    let (mut tally, mut traffic) = (Tally::default(), Traffic::default());
     for reply in replies {
+        traffic.add(reply.traffic);
         latencies.add(&reply.latencies);
         staging.add(&reply.staging);
         tally.add(&reply.tally);
@@ -254,6 +258,7 @@ fn sum(replies: &[Reply]) -> Result<Outcome> {
             .iter()
             .map(|reply| reply.seconds)
             .fold(0.0, f64::max),
+        traffic,
         worker_cpu_seconds: replies.iter().map(|reply| reply.worker_cpu_seconds).sum(),
     })
 }

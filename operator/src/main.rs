@@ -1,2 +1,7 @@
-//! The operator.
-fn main() {}
+//! The operator's program. Everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    notice_operator::cli::main()
+}

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod credentials;
 pub mod delivery;
 mod demo;
 pub mod domain;

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use crate::clock::Millis;
+use crate::credentials::{CredentialFile, Reload};
 use crate::delivery::{CloseReason, MoveReason, Transport};
 use crate::domain::{NoticeId, Source};
 use crate::inbox::{Committed, Withdrawal};
@@ -84,6 +85,9 @@ impl RefusalReason {
     }
 }
 
+/// What may become of a change in a file of credentials.
+const RELOADS: [&str; 2] = ["applied", "refused"];
+
 const SOURCES: [Source; 2] = [Source::Service, Source::Client];
 
 /// By [`Transport`] and [`PushPath`], looked up once: they are counted for every notice.
@@ -144,6 +148,8 @@ pub struct Metrics {
     pub bus_published: IntCounter,
     /// Messages that the bus brought.
     pub bus_received: IntCounter,
+    credential_reloads: IntCounterVec,
+    credential_refused: IntGaugeVec,
 }
 
 /// From a tenth of a millisecond, which a local push takes, to a minute, which only a backlog does.
@@ -214,6 +220,16 @@ impl Metrics {
             bus_up: make.gauge("bus_up", "1 while wake-ups between nodes work; 0 also without a bus")?,
             bus_published: make.counter("bus_published_total", "Messages given to the bus between nodes")?,
             bus_received: make.counter("bus_received_total", "Messages that the bus between nodes brought")?,
+            credential_reloads: make.counters(
+                "credential_reloads_total",
+                "Changes of a file of credentials while the server ran",
+                &["file", "result"],
+            )?,
+            credential_refused: make.gauges(
+                "credential_file_refused",
+                "1 while a file of credentials can't be used, and what it held before stays in force",
+                &["file"],
+            )?,
             registry: registry.clone(),
         };
         let build = make.gauges(
@@ -238,6 +254,12 @@ impl Metrics {
         }
         for reason in RefusalReason::ALL.map(RefusalReason::name) {
             self.refused.with_label_values(&[reason]);
+        }
+        for file in CredentialFile::ALL.map(CredentialFile::name) {
+            self.credential_refused.with_label_values(&[file]);
+            for result in RELOADS {
+                self.credential_reloads.with_label_values(&[file, result]);
+            }
         }
         for code in stage_codes {
             self.stage_errors.with_label_values(&[code]);
@@ -315,6 +337,25 @@ impl Metrics {
             Withdrawal::Expired => &self.expired,
         };
         counter.inc_by(count as u64);
+    }
+
+    /// A file of credentials was read again.
+    pub fn credential_file(&self, file: CredentialFile, reload: Reload) {
+        let [applied, refused] = RELOADS;
+        let count = |result| {
+            self.credential_reloads
+                .with_label_values(&[file.name(), result])
+                .inc()
+        };
+        match reload {
+            Reload::AsAtTheStart => {}
+            Reload::Applied => count(applied),
+            Reload::Refused => count(refused),
+        }
+        let in_vain = i64::from(reload == Reload::Refused);
+        self.credential_refused
+            .with_label_values(&[file.name()])
+            .set(in_vain);
     }
 
     /// An operation of the store took so long.

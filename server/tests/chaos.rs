@@ -17,6 +17,8 @@ mod cases;
 mod devices;
 #[path = "chaos/figures.rs"]
 mod figures;
+#[path = "chaos/recovery.rs"]
+mod recovery;
 #[path = "chaos/roads.rs"]
 mod roads;
 #[path = "chaos/run.rs"]

@@ -8,5 +8,7 @@ mod support;
 mod draining;
 #[path = "lifecycle/ending.rs"]
 mod ending;
+#[path = "lifecycle/rotating.rs"]
+mod rotating;
 #[path = "lifecycle/starting.rs"]
 mod starting;

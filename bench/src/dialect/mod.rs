@@ -3,6 +3,7 @@
 //! A dialect is pure: it makes and reads bytes and owns no connection.
 
 mod centrifugo;
+mod fetch;
 mod notice;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use centrifugo::CHANNEL_NAMESPACE;
+pub(crate) use fetch::Fetch;
 
 /// An account and what it shows to be let in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +88,8 @@ pub(crate) enum DialectKind {
     NoticeV1 { key: String },
     /// A notice server, by its raw frames without a subprotocol.
     NoticeLegacy { key: String },
+    /// A notice server, by HTTP alone.
+    NoticeFetch { key: String, fetch: Fetch },
     /// Centrifugo's JSON protocol.
     Centrifugo { key: String },
 }
@@ -94,9 +98,20 @@ impl DialectKind {
     /// Makes the dialect.
     pub(crate) fn dialect(&self) -> Box<dyn Dialect> {
         match self {
-            Self::NoticeV1 { key } => Box::new(notice::Notice::v1(key)),
+            // Services stage in the same way, whatever the clients do.
+            Self::NoticeV1 { key } | Self::NoticeFetch { key, .. } => {
+                Box::new(notice::Notice::v1(key))
+            }
             Self::NoticeLegacy { key } => Box::new(notice::Notice::legacy(key)),
             Self::Centrifugo { key } => Box::new(centrifugo::Centrifugo::new(key)),
+        }
+    }
+
+    /// How its clients ask, where they have no WebSocket.
+    pub(crate) fn fetch(&self) -> Option<Fetch> {
+        match self {
+            Self::NoticeFetch { fetch, .. } => Some(*fetch),
+            _ => None,
         }
     }
 }

@@ -38,8 +38,11 @@ pub(crate) struct Head {
     pub(crate) status: u16,
     /// Bytes that the head takes, the empty line included.
     pub(crate) size: usize,
+    /// Whether the body comes in chunks.
+    pub(crate) chunked: bool,
+    /// Whether the connection ends behind the body.
+    pub(crate) closes: bool,
     content_length: Option<usize>,
-    chunked: bool,
 }
 
 /// Reads the head that a buffer starts with; `None` when it is not all there yet.
@@ -60,12 +63,15 @@ pub(crate) fn read_head(buffer: &[u8]) -> Result<Option<Head>> {
         size: end + 4,
         content_length: None,
         chunked: false,
+        closes: false,
     };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("content-length") {
             head.content_length = Some(value.trim().parse().context("a bad content-length")?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             head.chunked = value.trim().eq_ignore_ascii_case("chunked");
+        } else if name.eq_ignore_ascii_case("connection") {
+            head.closes = value.trim().eq_ignore_ascii_case("close");
         }
     }
     Ok(Some(head))
@@ -110,7 +116,7 @@ fn chunked_length(body: &[u8]) -> Result<Option<usize>> {
 }
 
 /// The first chunk and what is behind it; trailers are not expected.
-fn next_chunk(body: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
+pub(crate) fn next_chunk(body: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
     let Some(line_end) = memmem::find(body, b"\r\n") else {
         return Ok(None);
     };
@@ -162,6 +168,14 @@ mod tests {
             assert_eq!(read(&CHUNKED[..end])?, None, "after {end} bytes");
         }
         assert_eq!(read(&PLAIN[..PLAIN.len() - 5])?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_head_says_whether_its_connection_ends() -> Result<()> {
+        let head = read_head(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        assert!(head.context("incomplete")?.closes);
+        assert!(!read_head(PLAIN)?.context("incomplete")?.closes);
         Ok(())
     }
 

@@ -3,4 +3,5 @@
 pub(crate) mod blocking;
 pub(crate) mod frame;
 pub(crate) mod http;
+pub(crate) mod meter;
 pub(crate) mod peer;

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream as StdStream};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
@@ -9,12 +10,15 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
+use super::meter::Meter;
+
 /// A connection registered with the event loop.
 #[derive(Debug)]
 pub(crate) struct Peer {
     stream: TcpStream,
     unwritten: Vec<u8>,
     rest: Vec<u8>,
+    meter: Rc<Meter>,
 }
 
 /// What a read found.
@@ -29,12 +33,14 @@ pub(crate) enum ReadOutcome {
 }
 
 impl Peer {
-    /// Starts to connect from a loopback address, so that no address runs out of ports.
+    /// Starts to connect from a loopback address, so that no address runs out of ports. Its bytes are counted by
+    /// `meter`.
     pub(crate) fn connect(
         server: SocketAddr,
         source: Ipv4Addr,
         registry: &Registry,
         token: Token,
+        meter: &Rc<Meter>,
     ) -> Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)
@@ -52,6 +58,7 @@ impl Peer {
             stream,
             unwritten: Vec::new(),
             rest: Vec::new(),
+            meter: Rc::clone(meter),
         })
     }
 
@@ -74,6 +81,7 @@ impl Peer {
             return self.flush();
         }
         let written = write_some(&mut self.stream, bytes)?;
+        self.meter.sent(written);
         self.unwritten.extend_from_slice(&bytes[written..]);
         Ok(())
     }
@@ -82,6 +90,7 @@ impl Peer {
     pub(crate) fn flush(&mut self) -> Result<()> {
         if !self.unwritten.is_empty() {
             let written = write_some(&mut self.stream, &self.unwritten)?;
+            self.meter.sent(written);
             self.unwritten.drain(..written);
         }
         Ok(())
@@ -100,6 +109,7 @@ impl Peer {
         match self.stream.read(space) {
             Ok(0) => Ok(ReadOutcome::Closed),
             Ok(length) => {
+                self.meter.received(length);
                 buffer[..kept].copy_from_slice(&self.rest);
                 self.rest.clear();
                 // A stream socket that fills less than was asked for is empty.
@@ -112,6 +122,11 @@ impl Peer {
             Err(error) if error.kind() == ErrorKind::Interrupted => self.read(buffer),
             Err(error) => Err(error).context("reading failed"),
         }
+    }
+
+    /// Whether a part of a message was read.
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.rest.is_empty()
     }
 
     /// Keeps the part of a message that was read.

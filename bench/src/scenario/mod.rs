@@ -5,6 +5,7 @@ pub(crate) mod lag;
 pub(crate) mod many;
 pub(crate) mod storm;
 pub(crate) mod throughput;
+pub(crate) mod transports;
 
 use std::path::{Path, PathBuf};
 
@@ -64,12 +65,21 @@ pub(crate) struct Runs<T> {
 impl Lab {
     /// Finds or builds the systems.
     pub(crate) fn new(args: &CommonArgs) -> Result<Self> {
+        Self::of(args, args.systems.systems()?)
+    }
+
+    /// The notice server once for each way to its clients, whatever systems were chosen.
+    pub(crate) fn of_transports(args: &CommonArgs) -> Result<Self> {
+        Self::of(args, args.systems.transports()?)
+    }
+
+    fn of(args: &CommonArgs, systems: Vec<Box<dyn System>>) -> Result<Self> {
         ensure!(args.repetitions > 0, "--repetitions must be 1 or more");
         let data_dir = args.systems.data_dir.clone();
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("could not make {}", data_dir.display()))?;
         Ok(Self {
-            systems: args.systems.systems()?,
+            systems,
             data_dir,
             repetitions: args.repetitions,
         })

@@ -7,11 +7,13 @@ mod process;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use crate::dialect::{Credential, DialectKind};
+use crate::dialect::{Credential, DialectKind, Fetch};
+use notice::Way;
 
 pub(crate) use process::raise_file_limit;
 
@@ -68,7 +70,31 @@ pub(crate) enum Mode {
     V1,
     /// No subprotocol: raw frames, a pong makes what was sent before it read.
     Legacy,
+    /// No WebSocket: server-sent events, read once their bytes are taken.
+    Sse,
+    /// No WebSocket: polls that wait at the server; each acknowledges what the one before brought.
+    LongPoll,
+    /// No WebSocket: polls that are answered at once, one each so often (--short-poll-seconds).
+    ShortPoll,
+    /// No program in the browser either: a page that is loaded anew each so often (--page-seconds).
+    Page,
 }
+
+/// From one request of a client to the next, at least.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// The ways for a notice to a client, as the comparison of transports takes them.
+const TRANSPORTS: [Mode; 5] = [
+    Mode::V1,
+    Mode::Sse,
+    Mode::LongPoll,
+    Mode::ShortPoll,
+    Mode::Page,
+];
+
+/// Room for as many plain HTTP connections as for sessions: polls and pages are such ones between two requests. With
+/// its defaults a server that may open 20,000 files keeps nearly all of them for sessions.
+const SESSIONS_BESIDE_POLLS: &str = "8000";
 
 /// Where the systems are and how they are set up.
 #[derive(Debug, Clone, Args)]
@@ -85,6 +111,12 @@ pub(crate) struct SystemArgs {
     /// What the notice server's clients speak.
     #[arg(long, value_enum, default_value = "v1")]
     mode: Mode,
+    /// Seconds from one short poll of a client to the next.
+    #[arg(long, default_value_t = 5.0)]
+    short_poll_seconds: f64,
+    /// Seconds from one load of a client's page to the next.
+    #[arg(long, default_value_t = 12.0)]
+    page_seconds: f64,
     /// Unread notices of accounts that stay off line, put into the cluster's inbox before each measurement.
     #[arg(long, default_value_t = 0)]
     prefill: usize,
@@ -117,12 +149,47 @@ impl SystemArgs {
 }
 
 impl SystemArgs {
+    /// The notice server once for each way to its clients.
+    pub(crate) fn transports(&self) -> Result<Vec<Box<dyn System>>> {
+        let room = (
+            "NOTICE_LIMITS_SESSIONS".to_owned(),
+            SESSIONS_BESIDE_POLLS.to_owned(),
+        );
+        let system = |mode| -> Result<Box<dyn System>> {
+            let notice = self.notice_by(mode)?;
+            Ok(Box::new(notice.with_variable(room.clone())))
+        };
+        TRANSPORTS.map(system).into_iter().collect()
+    }
+
     fn notice(&self) -> Result<notice::Notice> {
+        self.notice_by(self.mode)
+    }
+
+    fn notice_by(&self, mode: Mode) -> Result<notice::Notice> {
+        let every = |seconds: f64| {
+            Duration::try_from_secs_f64(seconds)
+                .ok()
+                .filter(|every| *every >= SHORTEST)
+                .with_context(|| format!("{seconds} is no number of seconds from 0.01 on"))
+        };
+        let way = match mode {
+            Mode::V1 => Way::V1,
+            Mode::Legacy => Way::Legacy,
+            Mode::Sse => Way::Fetch(Fetch::Events),
+            Mode::LongPoll => Way::Fetch(Fetch::LongPoll),
+            Mode::ShortPoll => Way::Fetch(Fetch::ShortPoll {
+                every: every(self.short_poll_seconds)?,
+            }),
+            Mode::Page => Way::Fetch(Fetch::Page {
+                every: every(self.page_seconds)?,
+            }),
+        };
         let program = self
             .notice_server
             .clone()
             .map_or_else(notice::program_beside, Ok)?;
-        notice::Notice::new(program, self.mode, self.server_env.clone())
+        notice::Notice::new(program, way, self.server_env.clone())
     }
 }
 

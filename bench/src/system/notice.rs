@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::process::{ServerProcess, free_address};
-use super::{Mode, Server, System};
-use crate::dialect::{Credential, DialectKind};
+use super::{Server, System};
+use crate::dialect::{Credential, DialectKind, Fetch};
 use crate::net::blocking::HttpClient;
 use crate::random::secret;
 
@@ -19,10 +19,21 @@ const TOKEN_CALLS: usize = 32;
 /// Longer than any measurement.
 const TOKEN_SECONDS: u32 = 24 * 3600;
 
+/// How notices come to its clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// By `notice.v1`.
+    V1,
+    /// By raw frames.
+    Legacy,
+    /// By HTTP alone.
+    Fetch(Fetch),
+}
+
 /// How to start it.
 pub(crate) struct Notice {
     program: PathBuf,
-    mode: Mode,
+    way: Way,
     environment: Vec<(String, String)>,
 }
 
@@ -32,7 +43,7 @@ pub(super) struct NoticeServer {
     address: SocketAddr,
     admin: SocketAddr,
     key: String,
-    mode: Mode,
+    way: Way,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +61,7 @@ impl Notice {
     /// With a program that must be there.
     pub(crate) fn new(
         program: PathBuf,
-        mode: Mode,
+        way: Way,
         environment: Vec<(String, String)>,
     ) -> Result<Self> {
         ensure!(
@@ -61,17 +72,29 @@ impl Notice {
         );
         Ok(Self {
             program,
-            mode,
+            way,
             environment,
         })
+    }
+
+    /// With one more variable, unless it was given another value already.
+    pub(crate) fn with_variable(mut self, variable: (String, String)) -> Self {
+        if self.environment.iter().all(|(name, _)| *name != variable.0) {
+            self.environment.push(variable);
+        }
+        self
     }
 }
 
 impl System for Notice {
     fn name(&self) -> &'static str {
-        match self.mode {
-            Mode::V1 => "notice",
-            Mode::Legacy => "notice (legacy)",
+        match self.way {
+            Way::V1 => "notice",
+            Way::Legacy => "notice (legacy)",
+            Way::Fetch(Fetch::Events) => "notice (server-sent events)",
+            Way::Fetch(Fetch::LongPoll) => "notice (long poll)",
+            Way::Fetch(Fetch::ShortPoll { .. }) => "notice (short poll)",
+            Way::Fetch(Fetch::Page { .. }) => "notice (page)",
         }
     }
 
@@ -113,15 +136,30 @@ impl Notice {
             address,
             admin,
             key: key.to_owned(),
-            mode: self.mode,
+            way: self.way,
         })
     }
 
     /// What its clients speak, in words.
-    pub(super) fn mode_in_words(&self) -> &'static str {
-        match self.mode {
-            Mode::V1 => "clients speak notice.v1 and acknowledge",
-            Mode::Legacy => "clients without a subprotocol, read by pong",
+    pub(super) fn mode_in_words(&self) -> String {
+        match self.way {
+            Way::V1 => "clients speak notice.v1 and acknowledge".to_owned(),
+            Way::Legacy => "clients without a subprotocol, read by pong".to_owned(),
+            Way::Fetch(Fetch::Events) => {
+                "clients take server-sent events, read once their bytes are taken".to_owned()
+            }
+            Way::Fetch(Fetch::LongPoll) => {
+                "clients poll and wait at the server; each poll acknowledges the one before"
+                    .to_owned()
+            }
+            Way::Fetch(Fetch::ShortPoll { every }) => {
+                format!("clients poll every {every:?}; each poll acknowledges the one before")
+            }
+            Way::Fetch(Fetch::Page { every }) => {
+                format!(
+                    "clients load a page every {every:?}; what it showed is read at its next load"
+                )
+            }
         }
     }
 
@@ -173,9 +211,10 @@ impl Server for NoticeServer {
 
     fn dialect(&self) -> DialectKind {
         let key = self.key.clone();
-        match self.mode {
-            Mode::V1 => DialectKind::NoticeV1 { key },
-            Mode::Legacy => DialectKind::NoticeLegacy { key },
+        match self.way {
+            Way::V1 => DialectKind::NoticeV1 { key },
+            Way::Legacy => DialectKind::NoticeLegacy { key },
+            Way::Fetch(fetch) => DialectKind::NoticeFetch { key, fetch },
         }
     }
 
@@ -247,12 +286,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_says_how_to_build_it() {
-        let error = Notice::new(
-            PathBuf::from("/nowhere/notice-server"),
-            Mode::V1,
-            Vec::new(),
-        )
-        .err();
+        let error = Notice::new(PathBuf::from("/nowhere/notice-server"), Way::V1, Vec::new()).err();
         let text = error.map(|e| e.to_string()).unwrap_or_default();
         assert!(
             text.contains("cargo build --release -p notice-server"),

@@ -1,4 +1,4 @@
-//! The receiving side: connections that are upgraded, greeted, read, acknowledged, kept alive.
+//! The receiving side over WebSockets: connections that are upgraded, greeted, read, acknowledged, kept alive.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,10 +11,12 @@ use mio::{Registry, Token};
 
 use super::deliveries::Deliveries;
 use super::protocol::Plan;
+use super::receivers::Receivers;
 use crate::dialect::{Dialect, Inbound};
 use crate::measure::stats::Latencies;
 use crate::net::frame::{self, Opcode};
 use crate::net::http;
+use crate::net::meter::{Meter, Traffic};
 use crate::net::peer::{Peer, ReadOutcome};
 use crate::random::mix;
 
@@ -51,6 +53,7 @@ pub(crate) struct Clients {
     ids: Vec<Range<usize>>,
     text: Vec<u8>,
     frames: Vec<u8>,
+    meter: Rc<Meter>,
 }
 
 impl Clients {
@@ -68,72 +71,8 @@ impl Clients {
             ids: Vec::new(),
             text: Vec::new(),
             frames: Vec::new(),
+            meter: Rc::default(),
         })
-    }
-
-    /// How many were started, whatever became of them.
-    pub(crate) fn started(&self) -> usize {
-        self.list.len()
-    }
-
-    /// How many are online.
-    pub(crate) fn online(&self) -> usize {
-        self.online
-    }
-
-    /// How many are neither online nor gone.
-    pub(crate) fn pending(&self) -> usize {
-        self.list.len() - self.online - self.gone
-    }
-
-    /// Why clients failed since the last call, and how many.
-    pub(crate) fn take_failures(&mut self) -> BTreeMap<String, u64> {
-        std::mem::take(&mut self.failures)
-    }
-
-    /// Times from the intended start of a connection to being online.
-    pub(crate) fn handshakes(&mut self) -> &mut Latencies {
-        &mut self.handshakes
-    }
-
-    /// Starts the next client.
-    pub(crate) fn start_next(&mut self, registry: &Registry, intended: Instant) {
-        let index = self.list.len();
-        let sources = &self.plan.sources;
-        let peer = match sources.get(index % sources.len().max(1)) {
-            Some(&source) => Peer::connect(self.plan.server, source, registry, Token(index)),
-            None => Err(anyhow::anyhow!("no loopback address to connect from")),
-        };
-        let failure = peer.as_ref().err().map(|error| format!("{error:#}"));
-        self.list.push(Client {
-            peer: peer.ok(),
-            progress: Progress::Connecting,
-            intended,
-        });
-        if let Some(reason) = failure {
-            self.fail(index, reason);
-        }
-    }
-
-    /// Handles what happened to one client's socket.
-    pub(crate) fn handle(&mut self, event: &Event, deliveries: &mut Deliveries) {
-        let index = event.token().0;
-        if let Err(error) = self.advance(index, event, deliveries) {
-            self.fail(index, format!("{error:#}"));
-        }
-    }
-
-    /// Gives up those that are not online yet.
-    pub(crate) fn fail_pending(&mut self, reason: &str) {
-        for index in 0..self.list.len() {
-            if self
-                .list
-                .get(index)
-                .is_some_and(|client| client.progress != Progress::Online)
-            {
-                self.fail(index, reason.to_owned());
-            }
-        }
     }
 
     fn fail(&mut self, index: usize, reason: String) {
@@ -338,6 +277,70 @@ impl Clients {
         let mut ids = self.ids.iter().map(|range| &self.buffer[range.clone()]);
         self.dialect.acknowledge(&mut ids, &mut self.text);
         frame::write_masked(&mut self.frames, Opcode::Text, &self.text, mask(index));
+    }
+}
+
+impl Receivers for Clients {
+    fn started(&self) -> usize {
+        self.list.len()
+    }
+
+    fn online(&self) -> usize {
+        self.online
+    }
+
+    fn pending(&self) -> usize {
+        self.list.len() - self.online - self.gone
+    }
+
+    fn start_next(&mut self, registry: &Registry, intended: Instant) {
+        let index = self.list.len();
+        let sources = &self.plan.sources;
+        let (server, token) = (self.plan.server, Token(index));
+        let peer = match sources.get(index % sources.len().max(1)) {
+            Some(&source) => Peer::connect(server, source, registry, token, &self.meter),
+            None => Err(anyhow::anyhow!("no loopback address to connect from")),
+        };
+        let failure = peer.as_ref().err().map(|error| format!("{error:#}"));
+        self.list.push(Client {
+            peer: peer.ok(),
+            progress: Progress::Connecting,
+            intended,
+        });
+        if let Some(reason) = failure {
+            self.fail(index, reason);
+        }
+    }
+
+    fn handle(&mut self, event: &Event, _registry: &Registry, deliveries: &mut Deliveries) {
+        let index = event.token().0;
+        if let Err(error) = self.advance(index, event, deliveries) {
+            self.fail(index, format!("{error:#}"));
+        }
+    }
+
+    fn fail_pending(&mut self, reason: &str) {
+        for index in 0..self.list.len() {
+            if self
+                .list
+                .get(index)
+                .is_some_and(|client| client.progress != Progress::Online)
+            {
+                self.fail(index, reason.to_owned());
+            }
+        }
+    }
+
+    fn take_failures(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.failures)
+    }
+
+    fn handshakes(&mut self) -> &mut Latencies {
+        &mut self.handshakes
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
     }
 }
 

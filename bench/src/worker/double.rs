@@ -33,9 +33,19 @@ pub(crate) struct Double {
     shared: Arc<Shared>,
 }
 
+/// Where a client's notices go.
+enum Client {
+    /// To its WebSocket.
+    Socket(TcpStream),
+    /// To its stream of events.
+    Events(TcpStream),
+    /// To its next poll or page; those before that one are gone.
+    Asking(Vec<Value>),
+}
+
 struct Shared {
     behaviour: Behaviour,
-    clients: Mutex<HashMap<String, TcpStream>>,
+    clients: Mutex<HashMap<String, Client>>,
     staged: AtomicU64,
     acknowledged: AtomicU64,
 }
@@ -86,8 +96,17 @@ impl Shared {
             };
             let text = String::from_utf8(buffer[..head].to_vec())?;
             buffer.drain(..head);
-            if text.starts_with("GET ") {
+            if text.starts_with("GET /notice/ws/") {
                 return self.serve_client(stream, &text, buffer);
+            }
+            if text.starts_with("GET /notice/sse") {
+                return self.serve_events(stream, &text);
+            }
+            if text.starts_with("GET ") {
+                let body = self.answer(&text)?;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes())?;
+                continue;
             }
             let length = text
                 .lines()
@@ -113,7 +132,7 @@ impl Shared {
         self.clients
             .lock()
             .unwrap()
-            .insert(account, stream.try_clone()?);
+            .insert(account, Client::Socket(stream.try_clone()?));
         loop {
             while let Some((payload, size)) = unmask(&buffer) {
                 let ack: Value = serde_json::from_slice(&payload)?;
@@ -125,26 +144,96 @@ impl Shared {
         }
     }
 
+    fn serve_events(&self, mut stream: TcpStream, head: &str) -> Result<()> {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        stream.write_all(&chunk("retry: 1000\n\n"))?;
+        let client = Client::Events(stream.try_clone()?);
+        self.clients.lock().unwrap().insert(account(head)?, client);
+        read_more(&mut stream, &mut Vec::new())
+    }
+
+    /// The body for a poll, which acknowledges, or for a page.
+    fn answer(&self, head: &str) -> Result<String> {
+        let account = account(head)?;
+        let target = head.split(' ').nth(1).context("no target")?;
+        let query = target.split_once("&ack=");
+        let ids = query.map_or(0, |(_, ids)| ids.split(',').count());
+        self.acknowledged.fetch_add(ids as u64, Ordering::SeqCst);
+        let parks = target.contains("wait=25");
+        let end = Instant::now() + Duration::from_secs(if parks { 25 } else { 0 });
+        loop {
+            let notices = self.waiting(&account);
+            if !notices.is_empty() || Instant::now() >= end {
+                let texts = notices
+                    .iter()
+                    .filter_map(|notice| notice["message"].as_str());
+                let items = texts.map(|text| format!("<li>{text}</li>"));
+                return Ok(match target.starts_with("/notice/page") {
+                    true => format!("<ul>{}</ul>", items.collect::<String>()),
+                    false => format!(r#"{{"notices":{}}}"#, Value::from(notices)),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn waiting(&self, account: &str) -> Vec<Value> {
+        let mut clients = self.clients.lock().unwrap();
+        let asking = || Client::Asking(Vec::new());
+        match clients.entry(account.to_owned()).or_insert_with(asking) {
+            Client::Asking(notices) => std::mem::take(notices),
+            _ => Vec::new(),
+        }
+    }
+
     fn stage(&self, body: &Value) -> Result<()> {
         let one = [body.clone()];
         for notice in body.as_array().map_or(&one[..], Vec::as_slice) {
             let number = self.staged.fetch_add(1, Ordering::SeqCst) + 1;
             let mut notice = notice.clone();
             notice["id"] = Value::from(format!("n{number}"));
-            let frame = text_frame(&format!(r#"{{"type":"notice","notice":{notice}}}"#));
             let mut clients = self.clients.lock().unwrap();
             let receiver = notice["receiverId"].as_str().context("no receiver")?;
             let client = clients
                 .get_mut(receiver)
                 .context("the receiver is not online")?;
-            match (self.behaviour)(number) {
-                Fate::Deliver => client.write_all(&frame)?,
-                Fate::Lose => {}
-                Fate::Double => client.write_all(&[frame.clone(), frame].concat())?,
+            let times = match (self.behaviour)(number) {
+                Fate::Deliver => 1,
+                Fate::Lose => 0,
+                Fate::Double => 2,
+            };
+            for _ in 0..times {
+                client.give(&notice)?;
             }
         }
         Ok(())
     }
+}
+
+impl Client {
+    fn give(&mut self, notice: &Value) -> Result<()> {
+        match self {
+            Self::Socket(stream) => {
+                let text = format!(r#"{{"type":"notice","notice":{notice}}}"#);
+                stream.write_all(&text_frame(&text))?;
+            }
+            Self::Events(stream) => {
+                stream.write_all(&chunk(&format!("event: notice\ndata: {notice}\n\n")))?;
+            }
+            Self::Asking(notices) => notices.push(notice.clone()),
+        }
+        Ok(())
+    }
+}
+
+/// The account behind the token in a request's head.
+fn account(head: &str) -> Result<String> {
+    let (_, token) = head.split_once("token-of-").context("no token")?;
+    Ok(token.split("\r\n").next().unwrap_or_default().to_owned())
+}
+
+fn chunk(text: &str) -> Vec<u8> {
+    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
 fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {

@@ -8,8 +8,10 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::clients::Clients;
 use super::deliveries::Deliveries;
+use super::fetchers::Fetchers;
 use super::pacer::Pacer;
 use super::protocol::{Command, Plan, Reply};
+use super::receivers::Receivers;
 use super::stagers::{FIRST_TOKEN, Job, Stagers};
 use crate::dialect::Dialect;
 use crate::measure::process::own_cpu_time;
@@ -25,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Fleet {
     poll: Poll,
     events: Events,
-    clients: Clients,
+    clients: Box<dyn Receivers>,
     stagers: Stagers,
     deliveries: Deliveries,
     pacer: Option<Pacer>,
@@ -38,10 +40,14 @@ impl Fleet {
     pub(crate) fn new(plan: Plan) -> Result<Self> {
         let plan = Rc::new(plan);
         let dialect: Rc<dyn Dialect> = Rc::from(plan.dialect.dialect());
+        let clients: Box<dyn Receivers> = match plan.dialect.fetch() {
+            Some(fetch) => Box::new(Fetchers::new(Rc::clone(&plan), fetch)?),
+            None => Box::new(Clients::new(Rc::clone(&plan), Rc::clone(&dialect))?),
+        };
         Ok(Self {
             poll: Poll::new().context("could not make an event loop")?,
             events: Events::with_capacity(1024),
-            clients: Clients::new(Rc::clone(&plan), Rc::clone(&dialect))?,
+            clients,
             stagers: Stagers::new(plan, dialect)?,
             deliveries: Deliveries::new()?,
             pacer: None,
@@ -56,7 +62,13 @@ impl Fleet {
 
     /// Waits for events and handles them; returns after `at_most` in any case.
     pub(crate) fn turn(&mut self, at_most: Duration) -> Result<()> {
-        match self.poll.poll(&mut self.events, Some(at_most)) {
+        let now = Instant::now();
+        let due = self.clients.act(self.poll.registry(), now);
+        let until_due = due.map_or(at_most, |due| due.saturating_duration_since(now));
+        match self
+            .poll
+            .poll(&mut self.events, Some(at_most.min(until_due)))
+        {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
             other => other.context("waiting for events failed")?,
         }
@@ -65,7 +77,8 @@ impl Fleet {
                 WAKER => {}
                 TIMER => self.pacer.iter().for_each(Pacer::rearm),
                 Token(number) if number < FIRST_TOKEN => {
-                    self.clients.handle(event, &mut self.deliveries)
+                    self.clients
+                        .handle(event, self.poll.registry(), &mut self.deliveries);
                 }
                 _ => self.stagers.handle(event, &mut self.deliveries)?,
             }
@@ -96,6 +109,7 @@ impl Fleet {
         reply.worker_cpu_seconds = own_cpu_time().saturating_sub(cpu).as_secs_f64();
         reply.online = self.clients.online();
         reply.failures = self.clients.take_failures();
+        reply.traffic = self.clients.traffic();
         Ok(reply)
     }
 
@@ -239,22 +253,25 @@ fn next_job(deliveries: &mut Deliveries, clients: usize, count: usize, intended:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{Credential, DialectKind};
+    use crate::dialect::{Credential, DialectKind, Fetch};
     use crate::worker::double::{Behaviour, Double, Fate};
     use std::net::Ipv4Addr;
 
     const CLIENTS: usize = 20;
 
     fn online(behaviour: Behaviour) -> Result<(Double, Fleet)> {
+        let key = "key".to_owned();
+        online_by(DialectKind::NoticeV1 { key }, behaviour)
+    }
+
+    fn online_by(dialect: DialectKind, behaviour: Behaviour) -> Result<(Double, Fleet)> {
         let server = Double::start(behaviour)?;
         let credential = |number| Credential {
             account: format!("u{number}"),
             token: format!("token-of-u{number}"),
         };
         let mut fleet = Fleet::new(Plan {
-            dialect: DialectKind::NoticeV1 {
-                key: "key".to_owned(),
-            },
+            dialect,
             server: server.address,
             staging: server.address,
             clients: (0..CLIENTS).map(credential).collect(),
@@ -337,6 +354,66 @@ mod tests {
             stagers: 4,
         })?;
         assert_eq!((reply.tally.received, reply.tally.lost()), (90, 10));
+        Ok(())
+    }
+
+    const EVERY: Duration = Duration::from_millis(50);
+
+    const FETCHES: [Fetch; 4] = [
+        Fetch::Events,
+        Fetch::LongPoll,
+        Fetch::ShortPoll { every: EVERY },
+        Fetch::Page { every: EVERY },
+    ];
+
+    /// The answer to some messages, and those that the stand-in saw acknowledged.
+    fn fetched(fetch: Fetch, behaviour: Behaviour) -> Result<(Reply, Double)> {
+        let key = "key".to_owned();
+        let (server, mut fleet) = online_by(DialectKind::NoticeFetch { key, fetch }, behaviour)?;
+        fleet.patience = Duration::from_secs(2);
+        let reply = fleet.obey(&Command::Lag {
+            per_second: 500.0,
+            seconds: 0.2,
+            stagers: 4,
+        })?;
+        assert!(reply.failures.is_empty(), "{fetch:?}: {reply:?}");
+        assert!(reply.traffic.sent > 0 && reply.traffic.received > 0);
+        Ok((reply, server))
+    }
+
+    #[test]
+    fn every_way_without_a_websocket_brings_all_messages() -> Result<()> {
+        for fetch in FETCHES {
+            let (reply, server) = fetched(fetch, |_| Fate::Deliver)?;
+            assert!(reply.tally.is_clean(), "{fetch:?}: {reply:?}");
+            assert_eq!(reply.tally.received, 100, "{fetch:?}");
+            if fetch == Fetch::LongPoll {
+                assert_eq!(server.acknowledged(100), 100);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn losses_are_seen_on_every_way_without_a_websocket() -> Result<()> {
+        for fetch in FETCHES {
+            let lose = |number: u64| match number % 10 {
+                0 => Fate::Lose,
+                _ => Fate::Deliver,
+            };
+            let (reply, _server) = fetched(fetch, lose)?;
+            assert_eq!(reply.tally.lost(), 10, "{fetch:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn doubles_are_seen_in_events_and_polls() -> Result<()> {
+        // A page shows notices again by its nature.
+        for fetch in &FETCHES[..3] {
+            let (reply, _server) = fetched(*fetch, |_| Fate::Double)?;
+            assert_eq!(reply.tally.doubled, 100, "{fetch:?}");
+        }
         Ok(())
     }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Length of a message's text.
 const TEXT_LENGTH: usize = 80;
-const MARK: &[u8] = b"nb1.";
+/// What it begins with.
+pub(crate) const MARK: &[u8] = b"nb1.";
 const FILLER: &str = " The parcel you are waiting for has left";
 
 /// What a message's text says.

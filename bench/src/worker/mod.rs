@@ -3,14 +3,17 @@
 //! The benchmark starts itself again as workers, as a process may open some 20,000 files only.
 //! The same worker, with the same work, loads every system.
 
+mod answers;
 mod clients;
 mod deliveries;
 #[cfg(test)]
 mod double;
+mod fetchers;
 mod fleet;
 pub(crate) mod ledger;
 mod pacer;
 pub(crate) mod protocol;
+mod receivers;
 mod stagers;
 
 use std::io::{BufRead, Write, stdin, stdout};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ledger::Tally;
 use crate::dialect::{Credential, DialectKind};
 use crate::measure::stats::LatencyCounts;
+use crate::net::meter::Traffic;
 
 /// The first line to a worker: whom it is to load, as whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +62,8 @@ pub(crate) struct Reply {
     pub(crate) tally: Tally,
     /// From the phase's start to its last arrival.
     pub(crate) seconds: f64,
+    /// The bytes of all its clients since it started.
+    pub(crate) traffic: Traffic,
     /// CPU time that the worker took in the phase.
     pub(crate) worker_cpu_seconds: f64,
 }

@@ -15,6 +15,7 @@ use super::protocol::Plan;
 use crate::dialect::{Dialect, Outgoing};
 use crate::measure::stats::Latencies;
 use crate::net::http;
+use crate::net::meter::Meter;
 use crate::net::peer::{Peer, ReadOutcome};
 
 /// Tokens of staging connections start here; those of clients stay below.
@@ -52,6 +53,8 @@ pub(crate) struct Stagers {
     texts: Vec<String>,
     body: Vec<u8>,
     request: Vec<u8>,
+    /// Nobody asks what it counts.
+    meter: Rc<Meter>,
     /// From the intended start of a call to its answer.
     pub(crate) calls: Latencies,
 }
@@ -69,6 +72,7 @@ impl Stagers {
             texts: Vec::new(),
             body: Vec::new(),
             request: Vec::new(),
+            meter: Rc::default(),
             calls: Latencies::new()?,
         })
     }
@@ -83,6 +87,7 @@ impl Stagers {
                 SOURCE,
                 registry,
                 Token(FIRST_TOKEN + index),
+                &self.meter,
             )?;
             self.list.push(Stager {
                 peer,

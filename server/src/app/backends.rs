@@ -14,6 +14,7 @@ use crate::config::{
     self, ApiKeys, Config, InboxBackend, JwtConfig, MongoDbConfig, RedisConfig, RedisServers,
     WriteConcern,
 };
+use crate::credentials::{CredentialFiles, Keys, Live};
 use crate::delivery::{DrainControl, RebalanceControl, Registry, RegistryLimits};
 use crate::demo::Demo;
 use crate::http::{Code, Parts, Services, Startup};
@@ -42,6 +43,7 @@ pub(super) struct Backends {
     store: Store,
     bus: Option<Arc<dyn Bus>>,
     jwt: Option<Arc<JwtVerifier>>,
+    keys: Arc<Keys>,
     demo: Option<Demo>,
 }
 
@@ -106,6 +108,7 @@ pub(super) async fn open(config: &Arc<Config>, startup: &Startup) -> Result<Back
     let tokens = tokens(config, &store, redis.as_ref(), jwt.as_ref(), meter);
     cluster.attach(&inbox, &tokens);
     let demo = prepare_demo(config, &store, &*tokens).await?;
+    let keys = Arc::new(keys(config, demo.as_ref()));
     Ok(Backends {
         inbox,
         tokens,
@@ -115,8 +118,18 @@ pub(super) async fn open(config: &Arc<Config>, startup: &Startup) -> Result<Back
         store,
         bus,
         jwt,
+        keys,
         demo,
     })
+}
+
+/// The keys to begin with.
+fn keys(config: &Config, demo: Option<&Demo>) -> Keys {
+    let configured = || config.auth.api_keys.clone();
+    Keys {
+        api: Live::new(demo.map_or_else(configured, |demo| ApiKeys::new([demo.api_key()]))),
+        drain: Live::new(config.auth.drain_keys.clone()),
+    }
 }
 
 /// Whether other nodes write to the same inbox.
@@ -281,10 +294,6 @@ impl Backends {
 
     /// What the handlers of the listeners work with.
     pub(super) fn services(&self, config: &Arc<Config>) -> Services {
-        let api_keys = self.demo.as_ref().map_or_else(
-            || config.auth.api_keys.clone(),
-            |demo| ApiKeys::new([demo.api_key()]),
-        );
         Services::new(Parts {
             inbox: Arc::clone(&self.inbox),
             tokens: Arc::clone(&self.tokens),
@@ -294,7 +303,7 @@ impl Backends {
             rebalance: RebalanceControl::new(Arc::clone(&self.registry)),
             metrics: Arc::clone(&self.metrics),
             config: Arc::clone(config),
-            api_keys,
+            keys: Arc::clone(&self.keys),
         })
     }
 
@@ -320,6 +329,9 @@ impl Backends {
             let roll = Arc::clone(&self.cluster).answer_the_roll();
             start("the roll call", Box::pin(roll));
         }
+        let metrics = Arc::clone(&self.metrics);
+        let files = CredentialFiles::new(config, &self.keys, self.jwt.as_ref(), metrics);
+        start("the files of credentials", Box::pin(files.run()));
         if let Some(jwt) = &self.jwt {
             start("the keys of JWTs", Box::pin(jwt.keep_keys_fresh()));
         }

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use super::layers::{Settings, Source, Variables};
 use super::mistakes::{Findings, Warning};
 use super::reader::Reader;
+use super::secret_files::InFile;
 use super::types::{
     AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
     Retention, SessionConfig, StoreConfig, is_public,
 };
 use super::value::{Value, items};
 use super::{
-    ApiKey, ApiKeys, DrainKey, TrustedProxies, backends, drain_keys, files, jwt, parse,
-    secret_files,
+    ApiKeys, DrainKey, TrustedProxies, backends, drain_keys, files, jwt, parse, secret_files,
 };
 
 /// The units of time in seconds.
@@ -101,24 +101,30 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
     let mut allowed_origins = reader.parsed_list("auth.allowed_origins", parse::origin);
     allowed_origins.sort();
     allowed_origins.dedup();
+    let (api_keys, api_keys_file) = api_keys(reader);
+    let (drain_keys, drain_keys_file) = drain_keys(reader);
     AuthConfig {
-        api_keys: api_keys(reader),
-        drain_keys: drain_keys(reader),
+        api_keys,
+        api_keys_file,
+        drain_keys,
+        drain_keys_file,
         allowed_origins,
     }
 }
 
-fn api_keys(reader: &mut Reader<'_>) -> ApiKeys {
+fn api_keys(reader: &mut Reader<'_>) -> (ApiKeys, Option<PathBuf>) {
     const LIST: &str = "auth.api_keys";
     const FILE: &str = "auth.api_keys_file";
     let listed = reader.list(LIST);
     if !listed.is_empty() {
         secret_files::warn_if_readable(reader, LIST);
     }
-    let from_file = secret_files::keys(reader, (LIST, !listed.is_empty()), FILE);
-    match &from_file {
-        Some(text) => parse_api_keys(reader, FILE, items(text)),
-        None => parse_api_keys(reader, LIST, listed.iter().map(String::as_str)),
+    match secret_files::keys(reader, (LIST, !listed.is_empty()), FILE) {
+        Some(InFile { text, file }) => (parse_api_keys(reader, FILE, items(&text)), Some(file)),
+        None => {
+            let listed = listed.iter().map(String::as_str);
+            (parse_api_keys(reader, LIST, listed), None)
+        }
     }
 }
 
@@ -127,34 +133,25 @@ fn parse_api_keys<'a>(
     path: &str,
     texts: impl Iterator<Item = &'a str>,
 ) -> ApiKeys {
-    let mut keys = ApiKeys::default();
-    for (number, text) in (1..).zip(texts) {
-        let key = ApiKey::read(text);
-        if key.as_ref().is_ok_and(ApiKey::is_short) {
-            reader.findings.warn(Warning::ShortSecret { number });
-        }
-        match key.map(|key| keys.add(key)) {
-            Ok(true) => {}
-            Ok(false) => {
-                let problem = format!("key {number} has the secret of a key before it");
-                reader.reject(path, (problem, "take one of them out".to_owned()));
-            }
-            Err((problem, remedy)) => {
-                reader.reject(path, (format!("key {number}: {problem}"), remedy));
-            }
-        }
+    let read = ApiKeys::read(texts);
+    for number in read.short {
+        reader.findings.warn(Warning::ShortSecret { number });
     }
-    keys
+    for unfit in read.unfit {
+        reader.reject(path, unfit);
+    }
+    read.keys
 }
 
-fn drain_keys(reader: &mut Reader<'_>) -> Vec<DrainKey> {
+fn drain_keys(reader: &mut Reader<'_>) -> (Vec<DrainKey>, Option<PathBuf>) {
     const LIST: &str = "auth.drain_keys";
     const FILE: &str = "auth.drain_keys_file";
     let listed = reader.list(LIST);
-    let (path, texts) = match secret_files::keys(reader, (LIST, !listed.is_empty()), FILE) {
-        Some(text) => (FILE, vec![text]),
-        None => (LIST, listed),
+    let (texts, file) = match secret_files::keys(reader, (LIST, !listed.is_empty()), FILE) {
+        Some(InFile { text, file }) => (vec![text], Some(file)),
+        None => (listed, None),
     };
+    let path = if file.is_some() { FILE } else { LIST };
     let mut keys = Vec::new();
     for (number, text) in (1..).zip(&texts) {
         match drain_keys::read(text) {
@@ -164,7 +161,7 @@ fn drain_keys(reader: &mut Reader<'_>) -> Vec<DrainKey> {
                 }
             }),
             Err((problem, remedy)) => {
-                let which = if path == FILE {
+                let which = if file.is_some() {
                     ""
                 } else {
                     &format!("key {number}: ")
@@ -173,7 +170,7 @@ fn drain_keys(reader: &mut Reader<'_>) -> Vec<DrainKey> {
             }
         }
     }
-    keys
+    (keys, file)
 }
 
 fn sessions(reader: &mut Reader<'_>) -> SessionConfig {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keys::not_printed;
 use super::mistakes::Warning;
 use super::reader::Reader;
 use super::secret_files::{self, Given};
@@ -36,6 +37,8 @@ pub struct JwtConfig {
     pub algorithms: Vec<JwtAlgorithm>,
     /// Where the keys are.
     pub keys: JwtKeys,
+    /// The file of the one key, if it is from one: it is read again while the server runs.
+    pub key_file: Option<PathBuf>,
     /// The claim that names the account.
     pub account_claim: String,
     /// How far the issuer's clock may be off.
@@ -92,6 +95,7 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> Option<JwtConfig> {
         audience,
         algorithms,
         keys: keys(reader, &source)?,
+        key_file: source.key_file().cloned(),
         account_claim,
         leeway,
     };
@@ -108,6 +112,13 @@ enum KeySource {
 }
 
 impl KeySource {
+    fn key_file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Key(given) => given.file.as_ref(),
+            Self::File(_) | Self::Url(_) => None,
+        }
+    }
+
     fn path(&self) -> &'static str {
         match self {
             Self::Key(given) => given.path,
@@ -146,22 +157,57 @@ fn warn_without_key(reader: &mut Reader<'_>, any: bool) {
 }
 
 fn keys(reader: &mut Reader<'_>, source: &KeySource) -> Option<JwtKeys> {
-    let Given { path, text } = match source {
+    let given = match source {
         KeySource::Key(given) => given,
         KeySource::File(path) => return Some(JwtKeys::JwksFile(path.clone())),
         KeySource::Url(url) => return Some(JwtKeys::JwksUrl(url.clone())),
     };
+    let key = key(&given.text);
+    key.map_err(|unfit| reader.reject(given.path, unfit)).ok()
+}
+
+/// The key that a text is.
+fn key(text: &str) -> Result<JwtKeys, Unfit> {
     if text.contains("PRIVATE KEY-----") {
         let remedy = "give the public one: openssl pkey -in KEY.pem -pubout; whoever saw this may \
                       have the private one now";
-        reader.reject(path, wrong("this is a private key", remedy));
-        return None;
+        return Err(wrong("this is a private key", remedy));
     }
-    Some(if is_pem(text) {
-        JwtKeys::PublicKey(text.clone())
+    Ok(if is_pem(text) {
+        JwtKeys::PublicKey(text.to_owned())
     } else {
-        JwtKeys::Shared(Secret::new(text.as_str()))
+        JwtKeys::Shared(Secret::new(text))
     })
+}
+
+/// The key in the text of a file that is read again, by the rules of the start.
+pub(super) fn reread(text: &str, algorithms: &[JwtAlgorithm]) -> Result<JwtKeys, Unfit> {
+    let text = secret_files::without_line_ends(text);
+    not_printed(text)?;
+    match unfit_key(text, algorithms) {
+        Some(unfit) => Err(unfit),
+        None => key(text),
+    }
+}
+
+/// Why a key is none for these algorithms, if it is none.
+fn unfit_key(text: &str, algorithms: &[JwtAlgorithm]) -> Option<Unfit> {
+    let shared = algorithms.contains(&JwtAlgorithm::Hs256);
+    if shared && is_pem(text) {
+        let problem = "HS256 takes a secret, and this is a key in PEM that others may have";
+        return Some(wrong(problem, "write RS256 or ES256, or give a secret"));
+    }
+    if shared && text.len() < LEAST_SECRET {
+        let problem = format!("the secret has {} bytes", text.len());
+        let remedy = format!("give {LEAST_SECRET} or more: openssl rand -base64 48");
+        return Some((problem, remedy));
+    }
+    if !shared && !algorithms.is_empty() && !is_pem(text) {
+        let problem = "RS256 and ES256 take a public key in PEM, and this is none";
+        let remedy = "give one (-----BEGIN PUBLIC KEY-----), or write HS256";
+        return Some(wrong(problem, remedy));
+    }
+    None
 }
 
 fn is_pem(text: &str) -> bool {
@@ -203,24 +249,18 @@ fn confusions(reader: &mut Reader<'_>, source: &KeySource, algorithms: &[JwtAlgo
         );
         return;
     }
-    match source {
-        KeySource::Key(given) if shared && is_pem(&given.text) => reader.contradiction(
-            &paths,
-            "HS256 takes a secret, and this is a key in PEM that others may have",
-            "write RS256 or ES256, or give a secret",
-        ),
-        KeySource::Key(given) if shared && given.text.len() < LEAST_SECRET => {
-            let problem = format!("the secret has {} bytes", given.text.len());
-            let remedy = format!("give {LEAST_SECRET} or more: openssl rand -base64 48");
+    if let KeySource::Key(given) = source
+        && let Some((problem, remedy)) = unfit_key(&given.text, algorithms)
+    {
+        // Too short a secret is wrong by itself, the rest is a contradiction.
+        if shared && !is_pem(&given.text) {
             reader.reject(given.path, (problem, remedy));
+        } else {
+            reader.contradiction(&paths, &problem, &remedy);
         }
-        KeySource::Key(given) if !shared && !algorithms.is_empty() && !is_pem(&given.text) => {
-            reader.contradiction(
-                &paths,
-                "RS256 and ES256 take a public key in PEM, and this is none",
-                "give one (-----BEGIN PUBLIC KEY-----), or write HS256",
-            );
-        }
+        return;
+    }
+    match source {
         KeySource::Key(_) if algorithms.len() > 1 => reader.contradiction(
             &paths,
             "one public key is of one algorithm",

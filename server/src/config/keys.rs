@@ -118,7 +118,7 @@ impl ApiKey {
     }
 
     /// Whether its secret is so short that it can be guessed.
-    pub(super) fn is_short(&self) -> bool {
+    fn is_short(&self) -> bool {
         self.secret.reveal().len() < SHORT_SECRET
     }
 
@@ -130,11 +130,53 @@ impl ApiKey {
     }
 }
 
+impl ReadKeys {
+    fn add(&mut self, number: usize, key: ApiKey) {
+        if key.is_short() {
+            self.short.push(number);
+        }
+        if !self.keys.add(key) {
+            let problem = format!("key {number} has the secret of a key before it");
+            self.unfit
+                .push((problem, "take one of them out".to_owned()));
+        }
+    }
+}
+
 /// The keys that are valid now. No two have the same secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiKeys(Vec<ApiKey>);
 
+/// What a list of keys is found to be.
+pub(super) struct ReadKeys {
+    /// Those that can be used.
+    pub(super) keys: ApiKeys,
+    /// The places, from one on, of those that can be guessed.
+    pub(super) short: Vec<usize>,
+    /// What is wrong with the others, said without them.
+    pub(super) unfit: Vec<Unfit>,
+}
+
 impl ApiKeys {
+    /// Reads a list, each item as `secret` or `name:secret`.
+    pub(super) fn read<'a>(texts: impl Iterator<Item = &'a str>) -> ReadKeys {
+        let mut read = ReadKeys {
+            keys: Self::default(),
+            short: Vec::new(),
+            unfit: Vec::new(),
+        };
+        for (number, text) in (1..).zip(texts) {
+            match ApiKey::read(text) {
+                Ok(key) => read.add(number, key),
+                Err((problem, remedy)) => {
+                    let problem = format!("key {number}: {problem}");
+                    read.unfit.push((problem, remedy));
+                }
+            }
+        }
+        read
+    }
+
     /// Takes keys; of two with one secret the first counts.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = ApiKey>) -> Self {
@@ -146,7 +188,7 @@ impl ApiKeys {
     }
 
     /// Adds a key, unless its secret is there already.
-    pub(super) fn add(&mut self, key: ApiKey) -> bool {
+    fn add(&mut self, key: ApiKey) -> bool {
         let new = self.0.iter().all(|known| known.secret != key.secret);
         if new {
             self.0.push(key);
@@ -165,6 +207,12 @@ impl ApiKeys {
         }
         let index = usize::try_from(found).ok()?.checked_sub(1)?;
         self.0.get(index).map(|key| key.producer.as_str())
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there is no key at all.

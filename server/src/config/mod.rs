@@ -6,7 +6,7 @@
 //! layers are laid over it (`layers`), then every setting is read with its range and the whole is
 //! checked for contradictions (`build`). Nothing here reads the process environment or prints;
 //! the only input beside the arguments are files: the configuration file, files of secrets and
-//! certificates, the host name.
+//! certificates, the host name. Those of credentials can be read again later (`reread`).
 
 mod backends;
 mod build;
@@ -23,6 +23,7 @@ mod parse;
 mod print;
 mod reader;
 mod redis_uri;
+pub mod reread;
 mod schema;
 mod secret_files;
 mod suggest;

@@ -10,14 +10,20 @@ use super::parse;
 use super::reader::Reader;
 use super::value::{items, one_line};
 
-/// A secret and the path of the setting that gave it.
+/// A secret, the path of the setting that gave it, and the file that it stands in, if it does.
 pub(super) struct Given {
     pub(super) path: &'static str,
     pub(super) text: String,
+    pub(super) file: Option<PathBuf>,
 }
 
-/// The secret text of `path`, or of the file that `file_path` names; none if neither is set. Line
-/// ends behind it do not belong to it: editors and `echo` put them there.
+/// The text of a file and where that is.
+pub(super) struct InFile {
+    pub(super) text: String,
+    pub(super) file: PathBuf,
+}
+
+/// The secret text of `path`, or of the file that `file_path` names; none if neither is set.
 pub(super) fn text(
     reader: &mut Reader<'_>,
     path: &'static str,
@@ -27,25 +33,32 @@ pub(super) fn text(
     if !text.is_empty() {
         warn_if_readable(reader, path);
     }
-    let in_file = secret(reader, (path, !text.is_empty()), file_path, |text| {
-        (!text.trim().is_empty()).then_some(()).ok_or("is empty")
-    });
-    let given = match in_file {
-        Some(text) => Given {
-            path: file_path,
-            text,
-        },
-        None => Given { path, text },
+    let in_file = secret(reader, (path, !text.is_empty()), file_path, not_empty);
+    let (path, text, file) = match in_file {
+        Some(InFile { text, file }) => (file_path, text, Some(file)),
+        None => (path, text, None),
     };
-    let text = given.text.trim_end_matches(['\r', '\n']);
-    if let Err(unfit) = not_printed(text) {
-        reader.reject(given.path, unfit);
+    let text = without_line_ends(&text).to_owned();
+    if let Err(unfit) = not_printed(&text) {
+        reader.reject(path, unfit);
         return None;
     }
-    (!text.is_empty()).then(|| Given {
-        path: given.path,
-        text: text.to_owned(),
-    })
+    (!text.is_empty()).then_some(Given { path, text, file })
+}
+
+/// What editors and `echo` put behind a secret does not belong to it.
+pub(super) fn without_line_ends(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
+/// A file of one secret must hold some.
+pub(super) fn not_empty(text: &str) -> Result<(), &'static str> {
+    (!text.trim().is_empty()).then_some(()).ok_or("is empty")
+}
+
+/// A file of keys must hold some.
+pub(super) fn some_keys(text: &str) -> Result<(), &'static str> {
+    items(text).next().map(drop).ok_or("holds no key")
 }
 
 /// The text of the file that a `..._file` setting names, if it names one: a list of keys. It must
@@ -54,10 +67,8 @@ pub(super) fn keys(
     reader: &mut Reader<'_>,
     listed: (&str, bool),
     file_path: &str,
-) -> Option<String> {
-    secret(reader, listed, file_path, |text| {
-        items(text).next().map(drop).ok_or("holds no key")
-    })
+) -> Option<InFile> {
+    secret(reader, listed, file_path, some_keys)
 }
 
 /// A configuration file with secrets in it is a file of secrets too.
@@ -107,7 +118,7 @@ fn secret(
     (path, is_set): (&str, bool),
     file_path: &str,
     check: impl FnOnce(&str) -> Result<(), &'static str>,
-) -> Option<String> {
+) -> Option<InFile> {
     let file = named(reader, file_path)?;
     if is_set {
         let remedy = "leave one of them empty";
@@ -115,7 +126,7 @@ fn secret(
     }
     let read = files::secrets(&file, reader.findings);
     match read.and_then(|text| check(&text).map(|()| text).map_err(str::to_owned)) {
-        Ok(text) => Some(text),
+        Ok(text) => Some(InFile { text, file }),
         Err(why) => refuse(reader, file_path, &file, &why),
     }
 }

@@ -69,8 +69,12 @@ pub struct AuthConfig {
     /// The keys of the services. Empty only where [`Config::listens_publicly`] is false: there the
     /// server makes up one.
     pub api_keys: ApiKeys,
+    /// The file that they are from, if it is one: it is read again while the server runs.
+    pub api_keys_file: Option<PathBuf>,
     /// The public keys whose signature allows a drain from off loopback.
     pub drain_keys: Vec<DrainKey>,
+    /// The file that they are from, as above.
+    pub drain_keys_file: Option<PathBuf>,
     /// Other sites whose pages may use the session cookie, as browsers send them: lower case, no
     /// default port, no path.
     pub allowed_origins: Vec<String>,

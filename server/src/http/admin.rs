@@ -362,7 +362,7 @@ fn may_drain(services: &Services, head: &Head, peer: IpAddr) -> Result<(), Probl
     }
     drain_proof::check(
         &head.headers,
-        &services.config.auth.drain_keys,
+        &services.keys.drain.get(),
         &services.config.node_name,
     )
 }

@@ -14,7 +14,8 @@ use super::caller;
 use super::intake::{Intake, OTHER_MEMBERS, largest_notice};
 use super::problem::{Code, Problem};
 use crate::cluster::Member;
-use crate::config::{ApiKeys, Config};
+use crate::config::Config;
+use crate::credentials::Keys;
 use crate::delivery::{DrainControl, RebalanceControl, Registry};
 use crate::domain::{AccountId, Draft, Source};
 use crate::inbox::{Inbox, Staged};
@@ -45,8 +46,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// The keys of the back ends.
-    pub api_keys: ApiKeys,
+    /// The keys in force: of the back ends, and for drains.
+    pub keys: Arc<Keys>,
 }
 
 /// Everything that a handler may use.
@@ -116,7 +117,8 @@ impl Services {
                 "no API key: send it as Authorization: Bearer <key> or X-API-Key",
             )
         })?;
-        let producer = self.api_keys.producer_of(key);
+        let keys = self.keys.api.get();
+        let producer = keys.producer_of(key);
         producer
             .map(Arc::from)
             .ok_or_else(|| Problem::new(Code::Unauthenticated, "this API key is not known"))

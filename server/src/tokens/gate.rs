@@ -229,6 +229,7 @@ mod tests {
             audience: vec!["notice".to_owned()],
             algorithms: vec![JwtAlgorithm::Hs256],
             keys: JwtKeys::Shared(Secret::new("0123456789abcdef0123456789abcdef")),
+            key_file: None,
             account_claim: "sub".to_owned(),
             leeway: Duration::ZERO,
         };

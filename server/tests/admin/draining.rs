@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use notice_server::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::support::{KEY, Request, Server};
+use crate::support::{Folder, KEY, Request, Server, eventually};
 
 /// The first test vector of RFC 8032, section 7.1: a key pair that everybody knows.
 const SECRET: [u8; 32] = [
@@ -39,6 +39,41 @@ fn outside_address() -> Option<IpAddr> {
     socket.connect("198.51.100.1:9").ok()?;
     let address = socket.local_addr().ok()?.ip();
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[tokio::test]
+async fn the_file_of_drain_keys_is_read_again_while_the_server_runs() {
+    let Some(outside) = outside_address() else {
+        eprintln!("this machine has loopback alone: from elsewhere nothing can be asked");
+        return;
+    };
+    let folder = Folder::new();
+    let file = folder.path().join("drain-keys");
+    let another = STANDARD.encode([7; 32]);
+    std::fs::write(&file, &another).unwrap();
+    let server = Server::with(&[
+        ("NOTICE_ADMIN_LISTEN", "0.0.0.0:0"),
+        ("NOTICE_AUTH_DRAIN_KEYS_FILE", file.to_str().unwrap()),
+    ]);
+    let admin = SocketAddr::new(outside, server.admin.port());
+    let proof = signed(SECRET, &json!({"aud": "node-a", "exp": in_seconds(300)}));
+    let undrain = Request::delete("/drain").bearer(&proof);
+    undrain.send(admin).await.expect(401);
+    for (keys, status) in [
+        (format!("{another}\n{}\n", STANDARD.encode(PUBLIC)), 204),
+        (another.clone(), 401),
+    ] {
+        std::fs::write(&file, keys).unwrap();
+        eventually("the new keys", async || {
+            let answer = undrain.send(admin).await;
+            if answer.status == status {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

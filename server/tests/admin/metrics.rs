@@ -30,6 +30,7 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
         ];
         ("operation", operations)
     };
+    let file = || ("file", vec!["api_keys", "drain_keys", "jwt_key"]);
     let closed = vec![
         "client_gone",
         "drained",
@@ -111,6 +112,14 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
         ("notice_bus_up", ("gauge", vec![])),
         ("notice_bus_published_total", ("counter", vec![])),
         ("notice_bus_received_total", ("counter", vec![])),
+        (
+            "notice_credential_reloads_total",
+            (
+                "counter",
+                vec![file(), ("result", vec!["applied", "refused"])],
+            ),
+        ),
+        ("notice_credential_file_refused", ("gauge", vec![file()])),
         (
             "notice_store_operation_seconds",
             ("histogram", vec![operation()]),

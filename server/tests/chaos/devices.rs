@@ -14,13 +14,16 @@ use super::book::{Book, End};
 use super::roads::{Backoff, Roads};
 use crate::support::{Frame, Handshake, Notice, Random, SessionLog, Socket};
 
-/// Without any frame for so long a client takes its node for gone. The nodes ping every [`PING_SECONDS`].
-const SILENCE: Duration = Duration::from_secs(12);
+/// Without any frame for so long a client takes its node for gone: shorter than a node hangs, and several pings long,
+/// since a busy machine is late with one.
+const SILENCE: Duration = Duration::from_secs(25);
 
-pub(crate) const PING_SECONDS: &str = "5";
+/// How often the nodes ping, and how long they wait for the pong, which is no longer. Every client here answers: on a
+/// busy machine later.
+pub(crate) const PING_SECONDS: &str = "10";
 
 /// For a handshake, and for the farewell of a session that was left.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One client of an account.
 pub(crate) struct Device {

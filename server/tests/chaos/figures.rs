@@ -7,9 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::book::{Book, Told};
-
-/// A delivery that takes no longer is one of a healthy cluster.
-const HEALTHY: Duration = Duration::from_secs(1);
+use super::recovery::{Delivery, Recovery};
 
 /// When the fault began and ended.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +31,7 @@ pub(crate) struct Figures {
     slowest_refusal: Duration,
     ends: String,
     lags: [Lags; 3],
-    /// From the end of the fault until the last delivery that took longer than a healthy one.
-    pub(crate) recovered: Duration,
+    pub(crate) recovery: Recovery,
 }
 
 impl Figures {
@@ -42,18 +39,18 @@ impl Figures {
         let told = book.told.lock();
         let received = book.received.lock();
         let mut lags: [Lags; 3] = Default::default();
-        let mut recovered = Duration::ZERO;
+        let mut deliveries = Vec::new();
         for (id, told) in told.iter() {
-            let Some(received) = received.get(id) else {
+            let Some(&received) = received.get(id) else {
                 continue;
             };
-            let lag = received.saturating_duration_since(told.begun);
-            lags[phase(told, fault)].0.push(lag);
-            if lag > HEALTHY {
-                recovered = recovered.max(received.saturating_duration_since(fault.ended));
-            }
+            let begun = told.begun;
+            let delivery = Delivery { begun, received };
+            lags[phase(told, fault)].0.push(delivery.lag());
+            deliveries.push(delivery);
         }
         lags.iter_mut().for_each(|lags| lags.0.sort_unstable());
+        let recovery = Recovery::of(&deliveries, fault.ended, lags[0].percentile(99));
         let counts = book.counts.lock().clone();
         Self {
             answered: told.len(),
@@ -65,7 +62,7 @@ impl Figures {
             slowest_refusal: counts.slowest_refusal,
             ends: ends(book),
             lags,
-            recovered,
+            recovery,
         }
     }
 }
@@ -100,12 +97,17 @@ fn listed<K: fmt::Debug>(counts: &BTreeMap<K, u64>) -> String {
     }
 }
 
+impl Lags {
+    /// Of lags in order.
+    fn percentile(&self, part: usize) -> Duration {
+        let place = self.0.len().saturating_sub(1) * part / 100;
+        self.0.get(place).copied().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Lags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |part: usize| {
-            let place = self.0.len().saturating_sub(1) * part / 100;
-            self.0.get(place).copied().unwrap_or_default().as_millis()
-        };
+        let at = |part| self.percentile(part).as_millis();
         write!(
             f,
             "{}/{}/{} ms of {}",
@@ -125,7 +127,7 @@ impl fmt::Display for Figures {
             "{} answered, {} receipts, {} doubles; retries: {}; refusals: {}, the slowest after {:?}; \
              connections refused: {}; sessions ended: {}; \
              lag p50/p99/max before {before}, during {during}, after {after}; \
-             recovered {:?} after the fault's end",
+             as quick as before {:?} after the fault's end (no slower than {:?}), the last notice came after {:?}",
             self.answered,
             self.receipts,
             self.doubles,
@@ -134,7 +136,9 @@ impl fmt::Display for Figures {
             self.slowest_refusal,
             self.refused,
             self.ends,
-            self.recovered,
+            self.recovery.recovered,
+            self.recovery.healthy,
+            self.recovery.longest,
         )
     }
 }

@@ -13,8 +13,8 @@ use super::book::{Book, Retry};
 use super::roads::{Backoff, Roads};
 use crate::support::{Connection, KEY, Random, Request, Response};
 
-/// How long a caller waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a caller waits for an answer: several times what a node takes to refuse one on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it leaves a node alone that did not answer.
 const AVOIDED: Duration = Duration::from_secs(5);

@@ -1,5 +1,6 @@
 //! Three nodes, the services below them, and the means to break each.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::devices::PING_SECONDS;
 use super::roads::Roads;
@@ -127,13 +128,16 @@ impl World {
         self.nodes.iter().for_each(|node| node.link.set(Link::Open));
     }
 
-    /// MongoDB dies, all of it, and is back after a time.
-    pub(crate) async fn lose_mongodb(&self, length: Duration) {
+    /// MongoDB dies, all of it, and is back after a time. Answers with when there was none.
+    pub(crate) async fn lose_mongodb(&self, length: Duration) -> Range<Instant> {
         self.set.kill(Part::Ferretdb).await;
         self.set.kill(Part::Postgres).await;
+        let gone = Instant::now();
         sleep(length).await;
+        let away = gone..Instant::now();
         self.set.revive(Part::Postgres).await;
         self.set.revive(Part::Ferretdb).await;
+        away
     }
 
     async fn write_tokens(&self) {

@@ -42,7 +42,7 @@ async fn a_token_that_another_system_wrote_is_good_at_every_node_until_it_is_del
 
 #[tokio::test]
 async fn a_token_that_another_system_prolongs_lets_its_session_live_on() {
-    const FIRST: u64 = 4;
+    const FIRST: u64 = 8;
     let cluster = Cluster::new();
     let [a, b] = cluster.two().await;
     cluster.write_token("prolonged", "u2", FIRST).await;

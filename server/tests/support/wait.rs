@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Far more than anything here takes on a busy machine: who waits longer waits for something that will not come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);

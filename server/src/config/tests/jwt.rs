@@ -33,6 +33,7 @@ fn a_key_turns_jwts_on_with_the_documented_defaults() {
         audience: vec!["notice".to_owned(), "other".to_owned()],
         algorithms: vec![JwtAlgorithm::Hs256],
         keys: JwtKeys::Shared(Secret::new(SECRET)),
+        key_file: None,
         account_claim: "sub".to_owned(),
         leeway: Duration::from_secs(5),
     };
@@ -46,7 +47,9 @@ fn keys_come_as_a_text_a_file_a_set_or_a_url() {
     let public = JwtKeys::PublicKey(PEM.to_owned());
     let (pem, set_path) = (pem.to_str().unwrap(), set.to_str().unwrap());
     assert_eq!(jwt("RS256", "NOTICE_JWT_KEY", PEM).keys, public);
-    assert_eq!(jwt("ES256", "NOTICE_JWT_KEY_FILE", pem).keys, public);
+    let in_file = jwt("ES256", "NOTICE_JWT_KEY_FILE", pem);
+    assert_eq!(in_file.keys, public);
+    assert_eq!(in_file.key_file, Some(pem.into()));
     let keys = jwt("RS256,ES256", "NOTICE_JWT_JWKS_FILE", set_path).keys;
     assert_eq!(keys, JwtKeys::JwksFile(set.clone()));
     let keys = jwt("HS256", "NOTICE_JWT_JWKS_FILE", set_path).keys;

@@ -85,15 +85,22 @@ impl JwtVerifier {
     pub fn new(config: &JwtConfig, account_id_bytes: usize) -> Result<Self, JwtSetupError> {
         let rules = Rules::new(config, account_id_bytes);
         let ring = match &config.keys {
-            JwtKeys::Shared(secret) => KeyRing::fixed(KeySet::shared(secret)),
-            JwtKeys::PublicKey(pem) => {
-                let set = KeySet::public(pem, &rules.algorithms).map_err(JwtSetupError::Key)?;
-                KeyRing::fixed(set)
+            key @ (JwtKeys::Shared(_) | JwtKeys::PublicKey(_)) => {
+                KeyRing::fixed(one_key(key, &rules)?)
             }
             JwtKeys::JwksFile(path) => KeyRing::of_file(path, &rules.algorithms)?,
             JwtKeys::JwksUrl(url) => KeyRing::of_url(url, &rules.algorithms)?,
         };
         Ok(Self { rules, ring })
+    }
+
+    /// Checks with another key from now on: who came in by a JWT of the one before stays.
+    ///
+    /// # Errors
+    /// When it can't be used; then nothing changes.
+    pub fn use_key(&self, key: &JwtKeys) -> Result<(), JwtSetupError> {
+        self.ring.replace(one_key(key, &self.rules)?);
+        Ok(())
     }
 
     /// Fetches the keys, again and again. To be polled as long as JWTs are taken; it never ends. With
@@ -154,6 +161,18 @@ impl JwtVerifier {
         let plain = header.crit.is_none();
         let allowed = self.rules.algorithms.contains(&header.alg);
         (plain && allowed).then_some((header, digest))
+    }
+}
+
+fn one_key(key: &JwtKeys, rules: &Rules) -> Result<KeySet, JwtSetupError> {
+    match key {
+        JwtKeys::Shared(secret) => Ok(KeySet::shared(secret)),
+        JwtKeys::PublicKey(pem) => {
+            KeySet::public(pem, &rules.algorithms).map_err(JwtSetupError::Key)
+        }
+        JwtKeys::JwksFile(_) | JwtKeys::JwksUrl(_) => {
+            Err(JwtSetupError::Key("is a set of keys".to_owned()))
+        }
     }
 }
 

@@ -39,9 +39,11 @@ const OF_URL: Pace = Pace {
     most_retry: Duration::from_secs(60),
 };
 
+/// A file costs next to nothing, and a key that was taken out of it opens nothing after 10 s.
 const OF_FILE: Pace = Pace {
-    refresh: Duration::from_secs(60),
-    asked: Duration::from_secs(5),
+    refresh: Duration::from_secs(5),
+    asked: Duration::from_secs(2),
+    most_retry: Duration::from_secs(5),
     ..OF_URL
 };
 
@@ -76,7 +78,7 @@ struct Refreshed {
 }
 
 impl KeyRing {
-    /// Keys that stay the same.
+    /// Keys that are not fetched.
     pub(super) fn fixed(keys: KeySet) -> Self {
         Self::new(Some(keys), None)
     }
@@ -159,6 +161,11 @@ impl KeyRing {
 
     fn put(&self, keys: KeySet, source: &Source) {
         tracing::debug!(%source, keys = keys.len(), "keys for JWTs fetched");
+        self.replace(keys);
+    }
+
+    /// Other keys from now on.
+    pub(super) fn replace(&self, keys: KeySet) {
         *self.0.keys.write() = Some(Arc::new(keys));
     }
 

@@ -76,6 +76,7 @@ fn config(algorithms: &[JwtAlgorithm], keys: JwtKeys) -> JwtConfig {
         audience: vec!["notice".to_owned(), "chat".to_owned()],
         algorithms: algorithms.to_owned(),
         keys,
+        key_file: None,
         account_claim: "sub".to_owned(),
         leeway: Duration::from_millis(LEEWAY),
     }
