@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::account::{Account, AccountState};
 use super::attachment::Attachment;
 use super::push::Push;
-use super::session::{CloseReason, Session, SessionSpec};
+use super::session::{CloseReason, MoveAsked, Session, SessionSpec};
 use crate::clock::Millis;
 use crate::domain::{AccountId, Notice, NoticeId};
 use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey, Telling, Withdrawal};
@@ -195,6 +195,13 @@ impl Registry {
 
     pub(super) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Release);
+    }
+
+    /// Asks a session's client to move, unless it was asked before.
+    pub(super) fn ask_to_move(&self, session: &Session, asked: MoveAsked) {
+        if session.ask_to_move(asked) {
+            self.metrics.move_asked(asked.reason);
+        }
     }
 
     /// The text by which a session is known outside.

@@ -94,11 +94,13 @@ pub enum CloseReason {
     Drained,
     /// The server's last moment.
     Shutdown,
+    /// This node has more than its share: come back at once, perhaps elsewhere.
+    Rebalanced,
 }
 
 impl CloseReason {
     /// All of them, for metrics that exist from the start.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ClientGone,
         Self::PeerDead,
         Self::Misuse,
@@ -109,6 +111,7 @@ impl CloseReason {
         Self::Superseded,
         Self::Drained,
         Self::Shutdown,
+        Self::Rebalanced,
     ];
 
     /// The name in metrics and logs.
@@ -125,6 +128,7 @@ impl CloseReason {
             Self::Superseded => "superseded",
             Self::Drained => "drained",
             Self::Shutdown => "shutdown",
+            Self::Rebalanced => "rebalanced",
         }
     }
 
@@ -133,19 +137,58 @@ impl CloseReason {
     }
 }
 
-/// Why a client is asked to open another connection.
+/// Why a client is asked to open another connection. A closed set: it labels metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MoveReason {
     /// This node drains.
     Drain,
+    /// This node has more than its share of sessions.
+    Rebalance,
 }
 
 impl MoveReason {
-    /// The name in the `move` frame.
+    /// All of them, for metrics that exist from the start.
+    pub const ALL: [Self; 2] = [Self::Drain, Self::Rebalance];
+
+    /// The name in the `move` frame and in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
+        }
+    }
+}
+
+/// The `move` that a client is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoveAsked {
+    /// Open the other connection after so many ms.
+    pub after_ms: u32,
+    /// Why.
+    pub reason: MoveReason,
+}
+
+impl MoveAsked {
+    /// Set beside the delay where the reason is a rebalance: both must be read together.
+    const REBALANCE: u32 = 1 << 31;
+
+    fn packed(self) -> u32 {
+        match self.reason {
+            MoveReason::Drain => self.after_ms & !Self::REBALANCE,
+            MoveReason::Rebalance => self.after_ms | Self::REBALANCE,
+        }
+    }
+
+    fn unpacked(packed: u32) -> Self {
+        let reason = if packed & Self::REBALANCE == 0 {
+            MoveReason::Drain
+        } else {
+            MoveReason::Rebalance
+        };
+        Self {
+            after_ms: packed & !Self::REBALANCE,
+            reason,
         }
     }
 }
@@ -186,8 +229,8 @@ pub struct Session {
     waker: AtomicWaker,
     close: AtomicU8,
     flags: AtomicU8,
-    /// Delay of the `move` that is to be sent, in ms.
-    move_after: AtomicU32,
+    /// The `move` that is to be sent, packed.
+    move_asked: AtomicU32,
     pub(super) pulse: Pulse,
 }
 
@@ -245,8 +288,8 @@ pub struct Signals {
     pub recheck_token: bool,
     /// Tell the client that its token ends soon.
     pub expiring: bool,
-    /// Ask the client to move after so many ms.
-    pub move_after: Option<u32>,
+    /// Ask the client to move.
+    pub move_asked: Option<MoveAsked>,
     /// Take the acknowledgements that were handed back.
     pub unstored: bool,
     /// Answer the parked request with what there is: its time is over, or another one is here in its place.
@@ -268,7 +311,7 @@ impl Session {
             waker: AtomicWaker::new(),
             close: AtomicU8::new(0),
             flags: AtomicU8::new(0),
-            move_after: AtomicU32::new(0),
+            move_asked: AtomicU32::new(0),
             pulse: Pulse::default(),
         }
     }
@@ -354,12 +397,17 @@ impl Session {
         self.wake();
     }
 
-    /// Asks the client to move after `after_ms`, once; true when this call was the first.
-    pub fn ask_to_move(&self, after_ms: u32) -> bool {
+    /// Whether the client was asked to move.
+    pub(super) fn is_asked_to_move(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & MOVING != 0
+    }
+
+    /// Asks the client to move, once; true when this call was the first.
+    pub fn ask_to_move(&self, asked: MoveAsked) -> bool {
         if self.flags.fetch_or(MOVING, Ordering::AcqRel) & MOVING != 0 {
             return false;
         }
-        self.move_after.store(after_ms, Ordering::Relaxed);
+        self.move_asked.store(asked.packed(), Ordering::Relaxed);
         self.raise(MOVE);
         true
     }
@@ -433,7 +481,8 @@ impl Session {
             answer: flags & ANSWER != 0,
             recheck_token: flags & RECHECK != 0,
             expiring: flags & EXPIRING != 0,
-            move_after: (flags & MOVE != 0).then(|| self.move_after.load(Ordering::Relaxed)),
+            move_asked: (flags & MOVE != 0)
+                .then(|| MoveAsked::unpacked(self.move_asked.load(Ordering::Relaxed))),
             close,
         }
     }

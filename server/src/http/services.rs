@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use crate::cluster::Member;
 use crate::config::Config;
 use crate::credentials::Keys;
-use crate::delivery::{DrainControl, Registry};
+use crate::delivery::{DrainControl, RebalanceControl, Registry};
 use crate::domain::{AccountId, Draft, Source};
 use crate::inbox::{Inbox, Staged};
 use crate::metrics::Metrics;
@@ -41,6 +41,8 @@ pub struct Parts {
     pub cluster: Arc<Member>,
     /// Leaving in good order.
     pub drain: Arc<DrainControl>,
+    /// Giving sessions to other nodes.
+    pub rebalance: RebalanceControl,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The configuration in force.

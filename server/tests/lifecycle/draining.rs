@@ -123,7 +123,8 @@ async fn the_load_tells_sessions_accounts_capacity_and_the_nodes_name() {
         server.connect("u3").await,
     ];
     let expected = json!({
-        "sessions": 3, "accounts": 2, "capacity": 500, "draining": false, "node": "node-a"
+        "sessions": 3, "accounts": 2, "capacity": 500, "draining": false, "rebalancing": 0,
+        "node": "node-a"
     });
     assert_eq!(server.load().await, expected);
 }

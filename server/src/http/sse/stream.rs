@@ -18,7 +18,7 @@ use warp::http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 
 use super::events::{self, Ids, Move};
 use super::resume::{Next, Resume};
-use crate::delivery::{AckMode, CloseReason, MoveReason, Outgoing, Push, Session};
+use crate::delivery::{AckMode, CloseReason, Outgoing, Push, Session};
 use crate::domain::NoticeId;
 use crate::http::claim::Claimed;
 use crate::http::courier::Courier;
@@ -128,8 +128,9 @@ impl EventStream {
         if signals.unstored {
             self.courier.pass_on_again();
         }
-        if let Some(after_ms) = signals.move_after {
-            let reason = MoveReason::Drain.name();
+        if let Some(asked) = signals.move_asked {
+            let after_ms = asked.after_ms;
+            let reason = asked.reason.name();
             self.write(events::control("move", &Move { after_ms, reason }));
         }
         Ok(signals.recheck_token && self.courier.recheck_token())

@@ -133,10 +133,11 @@ impl Connection {
         if signals.expiring && self.v1() {
             self.tell_expiry();
         }
-        if let Some(after_ms) = signals.move_after {
-            let reason = crate::delivery::MoveReason::Drain.name();
-            self.out
-                .push(text_frame(&ServerFrame::Move { after_ms, reason }));
+        if let Some(asked) = signals.move_asked {
+            self.out.push(text_frame(&ServerFrame::Move {
+                after_ms: asked.after_ms,
+                reason: asked.reason.name(),
+            }));
         }
         Ok(signals.recheck_token && self.courier.recheck_token())
     }
