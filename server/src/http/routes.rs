@@ -20,40 +20,29 @@ pub fn public_routes(
     services: &Arc<Services>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let base = base_path(&services.config.base_path);
-    let frequent = stage(services)
-        .or(socket(services))
-        .unify()
-        .or(long_poll(services))
-        .unify()
-        .or(ack(services))
-        .unify()
-        .or(send(services))
-        .unify()
-        .or(event_stream(services))
-        .unify();
-    let clients = session(services)
-        .or(inbox(services))
-        .unify()
-        .or(page(services))
-        .unify();
-    let notices = notice_state(services).or(recall(services)).unify();
-    let accounts = accounts(services)
-        .or(account(services))
-        .unify()
-        .or(kick(services))
-        .unify();
-    let tokens = issue(services).or(revoke(services)).unify();
-    let others = clients
-        .or(notices)
-        .unify()
-        .or(accounts)
-        .unify()
-        .or(tokens)
-        .unify();
-    let files = assets::routes()
-        .or(openapi::route(&services.config.base_path))
-        .unify();
-    let below = frequent.or(others).unify().or(files).unify();
+    let description = openapi::route(&services.config.base_path);
+    let below = first_that_fits(
+        [
+            stage(services),
+            socket(services),
+            long_poll(services),
+            ack(services),
+            send(services),
+            event_stream(services),
+            session(services),
+            inbox(services),
+            page(services),
+            notice_state(services),
+            recall(services),
+            accounts(services),
+            account(services),
+            kick(services),
+            issue(services),
+            revoke(services),
+            assets::routes(),
+        ],
+        description,
+    );
     // The source design's clients use the path with and without the gateway's prefix.
     let all = base
         .and(below)
@@ -62,6 +51,13 @@ pub fn public_routes(
         .recover(recover)
         .unify();
     cors::for_pages(services, all)
+}
+
+/// Tries routes in their order, `last` at the end. Each is boxed with those behind it: warp's own type
+/// for so many alternatives takes the compiler minutes, and a request pays only for what it passes.
+fn first_that_fits<const N: usize>(routes: [Route; N], last: Route) -> Route {
+    let last_first = routes.into_iter().rev();
+    last_first.fold(last, |rest, route| route.or(rest).unify().boxed())
 }
 
 fn base_path(path: &str) -> BoxedFilter<()> {
