@@ -5,8 +5,27 @@
 //! cluster stands beside them and knows no rule of its own.
 
 pub mod api;
+pub mod app;
+pub mod apply;
 pub mod autoscaling;
 pub mod build;
+pub mod chance;
 pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod drain_key;
 pub mod drains;
+pub mod events;
+pub mod failure;
+pub mod leader;
+pub mod metrics;
+pub mod observe;
+pub mod probes;
+pub mod queue;
+pub mod reconcile;
+pub mod scaling;
+pub mod secrets;
+pub mod sessions;
+pub mod status;
 pub mod validate;
+pub mod watch;

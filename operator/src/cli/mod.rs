@@ -10,6 +10,7 @@ mod check;
 mod lint;
 mod manifests;
 mod render;
+mod run;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the operator until a signal asks for its end
+    Run(run::RunArgs),
     /// Print the CustomResourceDefinition
     Crd,
     /// Print the children that a manifest would make, without asking a cluster
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Render(args) => print_children(&args),
         Command::Lint { filename } => return lint_files(&filename),
         Command::Check { url, within_seconds } => print_probe(&url, Duration::from_secs(within_seconds.into())),
+        Command::Run(args) => return run::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
