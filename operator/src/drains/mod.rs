@@ -93,7 +93,7 @@ pub struct Observation {
     pub pods: Vec<Pod>,
 }
 
-/// What is to be done next, in this order.
+/// What is to be done next, in this order; of a pod for which one could not be done, the later ones are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Annotates the pod: it leaves. Always before its drain.

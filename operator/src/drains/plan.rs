@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_pods_with_the_fewest_sessions_go() {
-        let pods = [serving("a", 900), serving("b", 100), serving("c", 500)];
+        let pods = [serving("a", 600), serving("b", 50), serving("c", 200)];
         assert_eq!(chosen(&pods, 1), Ok(vec!["b"]));
         assert_eq!(chosen(&pods, 2), Ok(vec!["b", "c"]));
     }
@@ -161,8 +161,8 @@ mod tests {
     fn a_node_that_is_being_drained_comes_first_and_then_the_older_revision() {
         let mut pods = [
             serving("new", 0),
-            serving("old", 500),
-            serving("cordoned", 900),
+            serving("old", 200),
+            serving("cordoned", 600),
         ];
         pods[1].outdated = true;
         pods[2].cordoned = true;

@@ -213,7 +213,6 @@ impl<'a> Step<'a> {
                 sessions: pod.load.map_or(0, |load| load.sessions),
             };
             self.state.marked.insert(pod.name.clone(), mark);
-            self.actions.push(Action::Mark(pod.name.clone(), mark));
             if pod.marks.preferred {
                 self.actions.push(Action::Unprefer(pod.name.clone()));
             }
@@ -222,8 +221,11 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Asks for the drain, over what is left of its window.
+    /// Asks for the drain, over what is left of its window; before that the mark is written, until it is seen.
     fn drain(&mut self, pod: &Pod, mark: Leaving) {
+        if pod.marks.leaving != Some(mark) {
+            self.actions.push(Action::Mark(pod.name.clone(), mark));
+        }
         let left = Duration::from_secs(mark.eta().saturating_sub(self.now));
         self.actions.push(Action::Drain(pod.name.clone(), left));
     }

@@ -107,7 +107,7 @@ fn room_that_goes_while_a_pod_drains_brings_it_back() {
     let mut model = Model::new(&[400, 300, 300], 7);
     model.wanted = 2;
     model.run(10);
-    model.join(950);
+    model.join(1100);
     model.run(300);
     assert!(news(&model, News::NoRoom) > 0, "{:?}", model.news);
     assert_eq!((model.live(), model.cut), (3, 0));
