@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_rustls::FixedServerNameResolver;
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
 use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
 use tower::{BoxError, ServiceBuilder};
 
 /// Watches on one connection. API servers allow 100 requests at a time on each unless they are told otherwise, and a
@@ -130,7 +132,10 @@ fn connect(config: &Config) -> Result<Client, kube::Error> {
         .with_tls_config(config.rustls_client_config()?);
     let connector = connector.https_or_http();
     let connector = match &config.tls_server_name {
-        Some(name) => connector.with_server_name(name.clone()),
+        Some(name) => match ServerName::try_from(name.clone()) {
+            Ok(name) => connector.with_server_name_resolver(FixedServerNameResolver::new(name)),
+            Err(error) => return Err(kube::Error::Service(error.into())),
+        },
         None => connector,
     };
     let connector = connector.enable_all_versions().wrap_connector(tcp);

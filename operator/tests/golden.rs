@@ -21,7 +21,11 @@ fn compare(name: &str, value: &Value) {
     }
     let agreed = std::fs::read_to_string(&path)
         .unwrap_or_else(|e| panic!("{}: {e}; UPDATE_GOLDEN=1 writes it", path.display()));
-    assert!(agreed == text, "{} differs; it is now:\n{text}", path.display());
+    assert!(
+        agreed == text,
+        "{} differs; it is now:\n{text}",
+        path.display()
+    );
 }
 
 /// The children, file by file, and no file of a child that is no more.
@@ -36,7 +40,10 @@ fn compare_all(name: &str, manifest: &Value) {
     }
     for file in std::fs::read_dir(folder("tests/golden").join(name)).unwrap() {
         let file = file.unwrap().file_name().into_string().unwrap();
-        assert!(seen.contains(&file), "there is no {file} any more: remove tests/golden/{name}/{file}");
+        assert!(
+            seen.contains(&file),
+            "there is no {file} any more: remove tests/golden/{name}/{file}"
+        );
     }
 }
 
@@ -71,13 +78,23 @@ fn each_ingress_controller_has_its_agreed_annotations_and_notes() {
     let mut strings: Vec<String> = Controller::ALL.map(|c| c.string().to_owned()).into();
     strings.push("example.com/unheard-of".to_owned());
     for string in strings {
-        let facts = Facts { ingress_controller: Some(string.clone()), ..facts() };
+        let facts = Facts {
+            ingress_controller: Some(string.clone()),
+            ..facts()
+        };
         let children = build::children(&validate(&cluster(&manifest), &facts).unwrap(), &facts);
         let ingress = children.ingress.unwrap().metadata.annotations;
         let service = children.service.metadata.annotations;
-        let notes: Vec<_> = children.edge_notes.into_iter().map(|n| format!("{}: {}", n.reason, n.message)).collect();
+        let notes: Vec<_> = children
+            .edge_notes
+            .into_iter()
+            .map(|n| format!("{}: {}", n.reason, n.message))
+            .collect();
         let name = string.replace(['/', '.'], "-");
-        compare(&format!("edge/{name}"), &json!({"ingress": ingress, "service": service, "notes": notes}));
+        compare(
+            &format!("edge/{name}"),
+            &json!({"ingress": ingress, "service": service, "notes": notes}),
+        );
     }
 }
 
@@ -85,7 +102,10 @@ fn each_ingress_controller_has_its_agreed_annotations_and_notes() {
 fn each_of_the_three_timeouts_shows_at_every_controller_that_can_be_told() {
     let base = manifest("examples/ingress.yaml");
     for controller in Controller::ALL {
-        let facts = Facts { ingress_controller: Some(controller.string().to_owned()), ..facts() };
+        let facts = Facts {
+            ingress_controller: Some(controller.string().to_owned()),
+            ..facts()
+        };
         let text = |manifest: &Value| {
             let plan = build::edge::plan(&validate(&cluster(manifest), &facts).unwrap(), &facts);
             format!("{plan:?}")
@@ -93,15 +113,24 @@ fn each_of_the_three_timeouts_shows_at_every_controller_that_can_be_told() {
         let read = with(&base, "spec.ingress.readTimeoutSeconds", json!(1234));
         match controller {
             // It says nothing about it: read alone decides.
-            Controller::Alb | Controller::Gke => assert!(text(&read).contains("1234"), "{controller:?}"),
-            Controller::Traefik | Controller::HaproxyTech | Controller::HaproxyIngress | Controller::Contour => {
+            Controller::Alb | Controller::Gke => {
+                assert!(text(&read).contains("1234"), "{controller:?}")
+            }
+            Controller::Traefik
+            | Controller::HaproxyTech
+            | Controller::HaproxyIngress
+            | Controller::Contour => {
                 assert!(text(&read).contains("1234"), "{controller:?}");
                 let connect = with(&base, "spec.ingress.connectTimeoutSeconds", json!(567));
                 assert!(text(&connect).contains("567"), "{controller:?}");
             }
             Controller::IngressNginx | Controller::F5Nginx => {
                 for field in ["connect", "read", "send"] {
-                    let changed = with(&base, &format!("spec.ingress.{field}TimeoutSeconds"), json!(321));
+                    let changed = with(
+                        &base,
+                        &format!("spec.ingress.{field}TimeoutSeconds"),
+                        json!(321),
+                    );
                     assert!(text(&changed).contains("321"), "{controller:?} {field}");
                 }
             }

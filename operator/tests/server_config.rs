@@ -33,13 +33,21 @@ fn load(cluster: &Validated, here: &Path) -> Result<Config, String> {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, secret(used.purpose.folder())).unwrap();
     }
-    let overrides = Overrides { config: Some(here.join("notice-server.toml")), ..Overrides::default() };
+    let overrides = Overrides {
+        config: Some(here.join("notice-server.toml")),
+        ..Overrides::default()
+    };
     let environment = match cluster.auth.api_keys_secret_ref {
         Some(_) => vec![],
-        None => vec![("NOTICE_API_KEYS", "nobody:5d3e1b0c-0000-4000-8000-000000000001")],
+        None => vec![(
+            "NOTICE_API_KEYS",
+            "nobody:5d3e1b0c-0000-4000-8000-000000000001",
+        )],
     };
     let loaded = config::load(overrides, environment);
-    loaded.map(|loaded| loaded.config).map_err(|errors| format!("{errors}\n{toml}"))
+    loaded
+        .map(|loaded| loaded.config)
+        .map_err(|errors| format!("{errors}\n{toml}"))
 }
 
 fn config(cluster: &Validated) -> Config {
@@ -67,10 +75,15 @@ fn each_setting_of_a_full_spec_reaches_the_server() {
     let config = config(&cluster);
     assert_eq!(config.base_path, "/rides/push");
     assert_eq!(config.trusted_proxies.networks().len(), 3);
-    let InboxBackend::MongoDb(mongodb) = &config.inbox else { panic!("{:?}", config.inbox) };
+    let InboxBackend::MongoDb(mongodb) = &config.inbox else {
+        panic!("{:?}", config.inbox)
+    };
     assert_eq!(mongodb.database, "rides");
     let redis = config.redis.as_ref().unwrap();
-    assert_eq!((redis.key_prefix.as_str(), redis.namespace.as_str()), ("rides-session:", "rides:"));
+    assert_eq!(
+        (redis.key_prefix.as_str(), redis.namespace.as_str()),
+        ("rides-session:", "rides:")
+    );
     assert!(redis.tls.ca_file.is_some());
     let jwt = config.jwt.as_ref().unwrap();
     assert_eq!(jwt.issuer, "https://login.example.com/");
@@ -92,9 +105,19 @@ fn each_setting_of_a_full_spec_reaches_the_server() {
     assert!(config.sessions.one_per_account);
     assert_eq!(config.drain.window, Duration::from_secs(120));
     let limits = &config.limits;
-    assert_eq!((limits.message_bytes, limits.account_id_bytes, limits.body_bytes), (32_768, 64, 8 << 20));
+    assert_eq!(
+        (
+            limits.message_bytes,
+            limits.account_id_bytes,
+            limits.body_bytes
+        ),
+        (32_768, 64, 8 << 20)
+    );
     assert_eq!((limits.notices_per_call, limits.ids_per_ack), (500, 501));
-    assert_eq!((limits.unread_per_account, limits.sessions_per_account), (5000, 10));
+    assert_eq!(
+        (limits.unread_per_account, limits.sessions_per_account),
+        (5000, 10)
+    );
     assert_eq!((limits.sessions, limits.connects_per_second), (50_000, 500));
     assert_eq!(limits.stage_rate_per_key.unwrap().get(), 10_000);
     assert_eq!(limits.send_rate_per_account.unwrap().get(), 20);
@@ -111,18 +134,31 @@ fn a_url_of_keys_reaches_the_server() {
 
 #[test]
 fn the_root_as_base_path_reaches_the_server() {
-    assert_eq!(config(&validated(&manifest("tests/manifests/root.yaml"))).base_path, "");
+    assert_eq!(
+        config(&validated(&manifest("tests/manifests/root.yaml"))).base_path,
+        ""
+    );
 }
 
 #[test]
 fn a_small_volume_is_filled_but_for_an_eighth() {
-    let config = config(&validated(&with(&manifest("examples/embedded.yaml"), "spec.storage.size", json!("1Gi"))));
-    assert_eq!((config.store.max_bytes, config.store.min_free_bytes), (1 << 30, 128 << 20));
+    let config = config(&validated(&with(
+        &manifest("examples/embedded.yaml"),
+        "spec.storage.size",
+        json!("1Gi"),
+    )));
+    assert_eq!(
+        (config.store.max_bytes, config.store.min_free_bytes),
+        (1 << 30, 128 << 20)
+    );
 }
 
 #[test]
 fn a_server_without_api_keys_starts_with_one_that_nobody_is_told() {
-    let manifest = without(&manifest("examples/ingress.yaml"), "spec.auth.apiKeysSecretRef");
+    let manifest = without(
+        &manifest("examples/ingress.yaml"),
+        "spec.auth.apiKeysSecretRef",
+    );
     let config = config(&validated(&manifest));
     assert!(!config.auth.api_keys.is_empty());
 }
@@ -131,7 +167,10 @@ fn a_server_without_api_keys_starts_with_one_that_nobody_is_told() {
 fn no_secret_is_in_the_configuration() {
     let cluster = validated(&manifest("tests/manifests/full.yaml"));
     let toml = server_config::toml(&cluster, true);
-    assert!(!toml.contains("\nuri ") && !toml.contains("api_keys =") && !toml.contains("\nkey ="), "{toml}");
+    assert!(
+        !toml.contains("\nuri ") && !toml.contains("api_keys =") && !toml.contains("\nkey ="),
+        "{toml}"
+    );
 }
 
 /// The extremes of each number that the schema admits are within the server's ranges.
@@ -139,21 +178,39 @@ fn no_secret_is_in_the_configuration() {
 fn what_the_schema_admits_the_server_takes() {
     let schema = notice_operator::api::crd::schema().unwrap();
     let base = manifest("examples/ingress.yaml");
-    let places = ["delivery", "delivery.limits", "delivery.retention", "delivery.sessions", "capacity", "drain"];
+    let places = [
+        "delivery",
+        "delivery.limits",
+        "delivery.retention",
+        "delivery.sessions",
+        "capacity",
+        "drain",
+    ];
     for place in places {
-        let pointer = format!("/properties/spec/properties/{}/properties", place.replace('.', "/properties/"));
-        let fields = schema.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}")).as_object().unwrap();
+        let pointer = format!(
+            "/properties/spec/properties/{}/properties",
+            place.replace('.', "/properties/")
+        );
+        let fields = schema
+            .pointer(&pointer)
+            .unwrap_or_else(|| panic!("{pointer}"))
+            .as_object()
+            .unwrap();
         for (field, node) in fields.iter().filter(|(_, node)| node["type"] == "integer") {
             for bound in ["minimum", "maximum"] {
                 let value = &node[bound];
                 assert!(value.is_number(), "{place}.{field} has no {bound}");
                 let at = format!("spec.{place}.{field}");
                 let manifest = with(&base, &at, value.clone());
-                if !notice_operator::validate::admission::admit(&manifest).unwrap().is_empty() {
+                if !notice_operator::validate::admission::admit(&manifest)
+                    .unwrap()
+                    .is_empty()
+                {
                     continue; // Refused beside the others' defaults: a rule, not a range.
                 }
                 let here = tempfile::tempdir().unwrap();
-                load(&validated(&manifest), here.path()).unwrap_or_else(|errors| panic!("{at} = {value}: {errors}"));
+                load(&validated(&manifest), here.path())
+                    .unwrap_or_else(|errors| panic!("{at} = {value}: {errors}"));
             }
         }
     }

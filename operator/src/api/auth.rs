@@ -19,7 +19,13 @@ pub struct AuthSpec {
     pub jwt: Option<JwtSpec>,
     /// Web sites, besides the server's own, whose pages may use the session cookie, such as https://app.example.com.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 300), regex(pattern = r"^[a-zA-Z][-+.a-zA-Z0-9]*://[^/*\s]+$")))]
+    #[schemars(
+        length(max = 64),
+        inner(
+            length(min = 1, max = 300),
+            regex(pattern = r"^[a-zA-Z][-+.a-zA-Z0-9]*://[^/*\s]+$")
+        )
+    )]
     pub allowed_origins: Vec<String>,
 }
 
@@ -41,7 +47,10 @@ pub struct AuthSpec {
 pub struct JwtSpec {
     /// Where the issuer publishes its set of public keys (JWKS), by https. Instead of keySecretRef.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 9, max = 2048), regex(pattern = r"^https://[^\s/?#@]+([/?][^\s#]*)?$"))]
+    #[schemars(
+        length(min = 9, max = 2048),
+        regex(pattern = r"^https://[^\s/?#@]+([/?][^\s#]*)?$")
+    )]
     pub jwks_url: Option<String>,
     /// The Secret key with the one key: for HS256 the shared secret (32 bytes or more), otherwise the issuer's public key in
     /// PEM. Instead of jwksUrl. A changed value is taken without a restart.

@@ -15,11 +15,19 @@ pub struct IngressSpec {
     pub class_name: Option<String>,
     /// The host name that clients use. Without one the Ingress takes every host, and status has no url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(
+            pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+        )
+    )]
     pub host: Option<String>,
     /// The path that everything public is below; also the server's base path, and the HTTPRoute's. Default: /notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^/([-_~A-Za-z0-9][-._~A-Za-z0-9]*(/[-_~A-Za-z0-9][-._~A-Za-z0-9]*)*)?$"))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^/([-_~A-Za-z0-9][-._~A-Za-z0-9]*(/[-_~A-Za-z0-9][-._~A-Za-z0-9]*)*)?$")
+    )]
     pub path: Option<String>,
     /// Publish the service API too (staging, session tokens, accounts). By default only client paths are published, and
     /// services use the Service within the cluster. Counts for the HTTPRoute as well. Default: false.
@@ -70,7 +78,15 @@ pub struct GatewaySpec {
     pub parent_refs: Vec<ParentRef>,
     /// The host names that clients use. Without any the route takes those of the Gateway's listeners, and status has no url.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253), regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")))]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(
+                pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+            )
+        )
+    )]
     pub hostnames: Vec<String>,
 }
 

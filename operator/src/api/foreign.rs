@@ -112,7 +112,10 @@ pub struct RouteParentStatus {
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of the Prometheus operator")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the Prometheus operator"
+)]
 pub struct ServiceMonitorSpec {
     pub selector: LabelSelector,
     #[serde(default)]
@@ -124,7 +127,10 @@ pub struct ServiceMonitorSpec {
 /// What is scraped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of the Prometheus operator")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the Prometheus operator"
+)]
 pub struct Endpoint {
     pub port: String,
     pub path: String,
@@ -143,7 +149,10 @@ pub struct Endpoint {
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of the Prometheus operator")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the Prometheus operator"
+)]
 pub struct PrometheusRuleSpec {
     #[serde(default)]
     pub groups: Vec<RuleGroup>,
@@ -152,7 +161,10 @@ pub struct PrometheusRuleSpec {
 /// Rules that are looked at together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of the Prometheus operator")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the Prometheus operator"
+)]
 pub struct RuleGroup {
     pub name: String,
     pub rules: Vec<Rule>,
@@ -161,7 +173,10 @@ pub struct RuleGroup {
 /// An alert.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the fields are those of the Prometheus operator")]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the Prometheus operator"
+)]
 pub struct Rule {
     pub alert: String,
     pub expr: String,

@@ -30,7 +30,10 @@ pub struct ServiceMonitorSpec {
     pub enabled: Option<bool>,
     /// How often the pods are scraped. Default: 15s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))]
+    #[schemars(
+        length(min = 2, max = 16),
+        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")
+    )]
     pub interval: Option<String>,
     /// Labels by which your Prometheus selects it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -89,7 +89,11 @@ fn hashes(facts: &Facts, config: &ConfigMap) -> Labels {
 /// 64 bits of SHA-256 as hexadecimal digits: changes must differ, nobody attacks it.
 fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

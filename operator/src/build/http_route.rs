@@ -48,7 +48,11 @@ fn rule(
 }
 
 fn matches(published: &Published) -> HttpRouteMatch {
-    let type_ = if published.prefix { "PathPrefix" } else { "Exact" };
+    let type_ = if published.prefix {
+        "PathPrefix"
+    } else {
+        "Exact"
+    };
     HttpRouteMatch {
         path: HttpPathMatch {
             type_: type_.to_owned(),

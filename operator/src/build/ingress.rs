@@ -39,7 +39,10 @@ fn rule(cluster: &Validated, wish: &validate::Ingress) -> IngressRule {
     IngressRule {
         host: wish.host.clone(),
         http: Some(HTTPIngressRuleValue {
-            paths: paths.into_iter().map(|path| to_service(cluster, path)).collect(),
+            paths: paths
+                .into_iter()
+                .map(|path| to_service(cluster, path))
+                .collect(),
         }),
     }
 }

@@ -36,7 +36,9 @@ impl Component {
 pub(super) type Labels = BTreeMap<String, String>;
 
 fn labels_of<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// The labels by which the pods of a cluster are selected. They never change.
@@ -49,7 +51,10 @@ pub fn selector(owner: &Owner) -> Labels {
 #[must_use]
 pub fn selector_text(owner: &Owner) -> String {
     let pairs = selector(owner);
-    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     pairs.join(",")
 }
 

@@ -45,7 +45,9 @@ impl Published {
 
 /// The published paths of a server with this base path (empty: the root).
 pub(super) fn published(base: &str, service_api: bool) -> Vec<Published> {
-    let mut paths: Vec<Published> = sockets(base).map(|path| Published::exact(path, true)).collect();
+    let mut paths: Vec<Published> = sockets(base)
+        .map(|path| Published::exact(path, true))
+        .collect();
     if service_api {
         let path = if base.is_empty() { "/" } else { base };
         paths.push(Published {
@@ -89,7 +91,10 @@ mod tests {
     fn the_socket_is_published_at_its_older_path_too_and_once() {
         for (base, sockets) in [("/notice", 2), ("", 1)] {
             let paths = published(base, false);
-            let found = paths.iter().filter(|path| path.path.ends_with("/ws/socket")).count();
+            let found = paths
+                .iter()
+                .filter(|path| path.path.ends_with("/ws/socket"))
+                .count();
             assert_eq!(found, sockets);
         }
     }

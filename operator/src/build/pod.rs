@@ -44,7 +44,10 @@ pub(super) fn spec(cluster: &Validated, facts: &Facts) -> PodSpec {
         tolerations: list(&scheduling.tolerations),
         affinity: scheduling.affinity.clone(),
         topology_spread_constraints: Some(spread(cluster)),
-        priority_class_name: scheduling.priority_class_name.clone().filter(|name| !name.is_empty()),
+        priority_class_name: scheduling
+            .priority_class_name
+            .clone()
+            .filter(|name| !name.is_empty()),
         ..PodSpec::default()
     }
 }
@@ -56,7 +59,11 @@ fn list<T: Clone>(items: &[T]) -> Option<Vec<T>> {
 
 fn pull_secrets(cluster: &Validated) -> Option<Vec<LocalObjectReference>> {
     let secrets = cluster.image.pull_secrets.iter();
-    let secrets: Vec<_> = secrets.map(|secret| LocalObjectReference { name: secret.name.clone() }).collect();
+    let secrets: Vec<_> = secrets
+        .map(|secret| LocalObjectReference {
+            name: secret.name.clone(),
+        })
+        .collect();
     list(&secrets)
 }
 
@@ -92,7 +99,10 @@ fn container(cluster: &Validated) -> Container {
         name: CONTAINER.to_owned(),
         image: Some(cluster.image.reference.clone()),
         image_pull_policy: Some(cluster.image.pull_policy.name().to_owned()),
-        args: Some(vec!["--config".to_owned(), format!("{CONFIG_FOLDER}/{CONFIG_KEY}")]),
+        args: Some(vec![
+            "--config".to_owned(),
+            format!("{CONFIG_FOLDER}/{CONFIG_KEY}"),
+        ]),
         env: closed_door(cluster),
         ports: Some(vec![port("http", HTTP_PORT), port("admin", ADMIN_PORT)]),
         startup_probe: Some(probe("/livez", 1, 60)),
@@ -100,7 +110,9 @@ fn container(cluster: &Validated) -> Container {
         readiness_probe: Some(probe("/readyz", 2, 2)),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction { seconds: PRE_STOP_SECONDS }),
+                sleep: Some(SleepAction {
+                    seconds: PRE_STOP_SECONDS,
+                }),
                 ..LifecycleHandler::default()
             }),
             ..Lifecycle::default()
@@ -184,7 +196,10 @@ fn volumes(cluster: &Validated, facts: &Facts) -> Vec<Volume> {
         }),
         ..Volume::default()
     });
-    [Some(config_volume(cluster, facts)), data].into_iter().flatten().collect()
+    [Some(config_volume(cluster, facts)), data]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// One volume for the configuration and the files of secrets: a mount within a read-only one could not be made, and files of

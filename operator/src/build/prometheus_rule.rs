@@ -32,7 +32,10 @@ pub(super) fn build(cluster: &Validated) -> Option<PrometheusRule> {
 /// The metrics Service's name is the job of the series, and namespaces part clusters of one name.
 fn bound(mut spec: PrometheusRuleSpec, cluster: &Validated) -> PrometheusRuleSpec {
     let owner = &cluster.owner;
-    let selector = format!(r#"namespace="{}",job="{}-metrics""#, owner.namespace, owner.name);
+    let selector = format!(
+        r#"namespace="{}",job="{}-metrics""#,
+        owner.namespace, owner.name
+    );
     for rule in spec.groups.iter_mut().flat_map(|group| &mut group.rules) {
         rule.expr = rule.expr.replace(PLACEHOLDER, &selector);
         let name = ("noticecluster".to_owned(), owner.name.clone());
@@ -53,7 +56,11 @@ mod tests {
         for rule in rules {
             assert!(rule.expr.contains(PLACEHOLDER), "{}", rule.alert);
             assert!(rule.annotations.contains_key("summary"), "{}", rule.alert);
-            assert!(rule.annotations.contains_key("description"), "{}", rule.alert);
+            assert!(
+                rule.annotations.contains_key("description"),
+                "{}",
+                rule.alert
+            );
             assert!(rule.labels.contains_key("severity"), "{}", rule.alert);
         }
     }

@@ -25,11 +25,27 @@ pub fn toml(cluster: &Validated, has_drain_key: bool) -> String {
         file.section("jwt", self::jwt(cluster, jwt));
     }
     let delivery = &cluster.delivery;
-    file.section("sessions", sessions(&delivery.sessions.clone().unwrap_or_default()));
+    file.section(
+        "sessions",
+        sessions(&delivery.sessions.clone().unwrap_or_default()),
+    );
     file.section("delivery", self::delivery(cluster));
-    file.section("drain", Section::default().unless("window_seconds", cluster.drain_window_seconds, SERVER_DRAIN_WINDOW));
-    file.section("limits", limits(cluster, &delivery.limits.clone().unwrap_or_default()));
-    file.section("retention", retention(&delivery.retention.clone().unwrap_or_default()));
+    file.section(
+        "drain",
+        Section::default().unless(
+            "window_seconds",
+            cluster.drain_window_seconds,
+            SERVER_DRAIN_WINDOW,
+        ),
+    );
+    file.section(
+        "limits",
+        limits(cluster, &delivery.limits.clone().unwrap_or_default()),
+    );
+    file.section(
+        "retention",
+        retention(&delivery.retention.clone().unwrap_or_default()),
+    );
     match &cluster.store {
         Store::Embedded(volume) => file.section("store", store(volume)),
         Store::MongoDb(mongodb) => {
@@ -114,7 +130,10 @@ fn jwt(cluster: &Validated, jwt: &JwtSpec) -> Section {
     Section::default()
         .some("issuer", jwt.issuer.clone())
         .list("audience", jwt.audience.clone())
-        .list("algorithms", jwt.algorithms.iter().map(|algorithm| algorithm.name()))
+        .list(
+            "algorithms",
+            jwt.algorithms.iter().map(|algorithm| algorithm.name()),
+        )
         .some("jwks_url", jwt.jwks_url.clone())
         .some("key_file", secret(cluster, SecretPurpose::JwtKey))
         .some("account_claim", jwt.account_claim.clone())
@@ -151,7 +170,11 @@ fn limits(cluster: &Validated, limits: &LimitsSpec) -> Section {
         .some("stage_rate_per_key", limits.stage_rate_per_key)
         .some("send_rate_per_account", limits.send_rate_per_account)
         .unless("sessions", cluster.capacity.max_sessions, SERVER_SESSIONS)
-        .unless("connects_per_second", cluster.capacity.connect_rate, SERVER_CONNECT_RATE)
+        .unless(
+            "connects_per_second",
+            cluster.capacity.connect_rate,
+            SERVER_CONNECT_RATE,
+        )
 }
 
 fn retention(retention: &RetentionSpec) -> Section {
@@ -165,7 +188,11 @@ fn store(volume: &Volume) -> Section {
     let bytes = i64::try_from(volume.bytes).unwrap_or(i64::MAX);
     Section::default()
         .unless("max_bytes", bytes.clamp(1 << 26, 1 << 50), SERVER_MAX_BYTES)
-        .unless("min_free_bytes", (bytes / 8).min(SERVER_MIN_FREE), SERVER_MIN_FREE)
+        .unless(
+            "min_free_bytes",
+            (bytes / 8).min(SERVER_MIN_FREE),
+            SERVER_MIN_FREE,
+        )
 }
 
 fn redis(cluster: &Validated) -> Section {

@@ -31,7 +31,13 @@ pub(super) fn build(cluster: &Validated) -> Option<ServiceMonitor> {
 /// Not the Service for clients: each pod would be scraped twice.
 fn metrics_service(cluster: &Validated) -> LabelSelector {
     let mut selector = label_selector(&cluster.owner);
-    let component = ("app.kubernetes.io/component".to_owned(), "metrics".to_owned());
-    selector.match_labels.get_or_insert_default().extend([component]);
+    let component = (
+        "app.kubernetes.io/component".to_owned(),
+        "metrics".to_owned(),
+    );
+    selector
+        .match_labels
+        .get_or_insert_default()
+        .extend([component]);
     selector
 }

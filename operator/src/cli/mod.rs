@@ -131,18 +131,30 @@ fn rendered(manifest: &Manifest, facts: &Facts) -> Result<Vec<String>, String> {
     let validated = validate(&cluster, facts).map_err(|wrong| lines(name, &wrong))?;
     let (documents, notes) = render::documents(build::children(&validated, facts))
         .map_err(|error| format!("{name}: {error}"))?;
-    notes.iter().for_each(|note| eprintln!("note: {name}: {}", note.message));
+    notes
+        .iter()
+        .for_each(|note| eprintln!("note: {name}: {}", note.message));
     Ok(documents)
 }
 
 fn lines<T: Display>(name: &str, findings: &[T]) -> String {
-    let lines: Vec<String> = findings.iter().map(|finding| format!("{name}: {finding}")).collect();
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|finding| format!("{name}: {finding}"))
+        .collect();
     lines.join("\n")
 }
 
 fn lint_files(paths: &[PathBuf]) -> ExitCode {
-    let clean = paths.iter().map(|path| lint_file(path)).fold(true, |all, one| all && one);
-    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let clean = paths
+        .iter()
+        .map(|path| lint_file(path))
+        .fold(true, |all, one| all && one);
+    if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Whether there is nothing to change in it.
@@ -155,7 +167,10 @@ fn lint_file(path: &Path) -> bool {
             return false;
         }
     };
-    manifests.iter().map(|manifest| lint_manifest(path, manifest)).fold(true, |all, one| all && one)
+    manifests
+        .iter()
+        .map(|manifest| lint_manifest(path, manifest))
+        .fold(true, |all, one| all && one)
 }
 
 fn lint_manifest(path: &Path, manifest: &Manifest) -> bool {
@@ -163,8 +178,14 @@ fn lint_manifest(path: &Path, manifest: &Manifest) -> bool {
     let name = &manifest.name;
     match lint::check(manifest) {
         Ok(report) => {
-            report.wrong.iter().for_each(|finding| eprintln!("error: {file}: {name}: {finding}"));
-            report.told.iter().for_each(|finding| eprintln!("note: {file}: {name}: {finding}"));
+            report
+                .wrong
+                .iter()
+                .for_each(|finding| eprintln!("error: {file}: {name}: {finding}"));
+            report
+                .told
+                .iter()
+                .for_each(|finding| eprintln!("note: {file}: {name}: {finding}"));
             if report.wrong.is_empty() {
                 println!("{file}: {name}: fine");
             }

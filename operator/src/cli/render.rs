@@ -46,5 +46,7 @@ pub(super) fn documents(
 }
 
 fn document<T: Serialize>(child: Option<T>) -> Result<Option<String>, serde_yaml_ng::Error> {
-    child.map(|child| serde_yaml_ng::to_string(&child)).transpose()
+    child
+        .map(|child| serde_yaml_ng::to_string(&child))
+        .transpose()
 }

@@ -24,10 +24,8 @@ pub use validated::{
 use crate::api::NoticeCluster;
 
 /// The server's image of this release.
-pub const DEFAULT_SERVER_IMAGE: &str = concat!(
-    "ghcr.io/notice/notice-server:",
-    env!("CARGO_PKG_VERSION")
-);
+pub const DEFAULT_SERVER_IMAGE: &str =
+    concat!("ghcr.io/notice/notice-server:", env!("CARGO_PKG_VERSION"));
 
 /// Where the server's configuration and the files of secrets are in a pod.
 pub const CONFIG_FOLDER: &str = "/etc/notice";

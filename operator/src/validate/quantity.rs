@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_has_no_value() {
-        for text in ["", "Gi", "10 Gi", "ten", "-1", "inf", "nan", "10GB", "1e", "99Ei"] {
+        for text in [
+            "", "Gi", "10 Gi", "ten", "-1", "inf", "nan", "10GB", "1e", "99Ei",
+        ] {
             assert_eq!(bytes(text), None, "{text}");
         }
     }

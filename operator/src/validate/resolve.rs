@@ -74,17 +74,25 @@ fn owner(cluster: &NoticeCluster) -> Owner {
     let meta = &cluster.metadata;
     Owner {
         name: meta.name.clone().unwrap_or_default(),
-        namespace: meta.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        namespace: meta
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
         uid: meta.uid.clone().unwrap_or_default(),
     }
 }
 
 fn image(spec: &NoticeClusterSpec, facts: &Facts) -> Image {
-    let reference = spec.image.clone().unwrap_or_else(|| facts.server_image.clone());
+    let reference = spec
+        .image
+        .clone()
+        .unwrap_or_else(|| facts.server_image.clone());
     Image {
         version: version(&reference),
         reference,
-        pull_policy: spec.image_pull_policy.unwrap_or(ImagePullPolicy::IfNotPresent),
+        pull_policy: spec
+            .image_pull_policy
+            .unwrap_or(ImagePullPolicy::IfNotPresent),
         pull_secrets: spec.image_pull_secrets.clone(),
     }
 }
@@ -149,8 +157,14 @@ fn store(spec: &NoticeClusterSpec, facts: &Facts, wrong: &mut Vec<Finding>) -> O
 
 /// Without the slash at the end that a root has.
 fn base_path(spec: &NoticeClusterSpec) -> String {
-    let written = spec.ingress.as_ref().and_then(|ingress| ingress.path.as_deref());
-    written.unwrap_or(DEFAULT_PATH).trim_end_matches('/').to_owned()
+    let written = spec
+        .ingress
+        .as_ref()
+        .and_then(|ingress| ingress.path.as_deref());
+    written
+        .unwrap_or(DEFAULT_PATH)
+        .trim_end_matches('/')
+        .to_owned()
 }
 
 fn ingress(spec: &IngressSpec) -> Ingress {
@@ -171,13 +185,20 @@ fn ingress(spec: &IngressSpec) -> Ingress {
 fn url(spec: &NoticeClusterSpec) -> Option<String> {
     let path = base_path(spec);
     let ingress = spec.ingress.as_ref().and_then(|ingress| {
-        let scheme = if ingress.tls.is_some() { "https" } else { "http" };
+        let scheme = if ingress.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         Some((scheme, ingress.host.as_deref()?))
     });
-    let gateway = spec.gateway.as_ref().and_then(|gateway| {
-        Some(("https", gateway.hostnames.first()?.as_str()))
-    });
-    let (scheme, host) = ingress.or(gateway).filter(|(_, host)| !host.starts_with('*'))?;
+    let gateway = spec
+        .gateway
+        .as_ref()
+        .and_then(|gateway| Some(("https", gateway.hostnames.first()?.as_str())));
+    let (scheme, host) = ingress
+        .or(gateway)
+        .filter(|(_, host)| !host.starts_with('*'))?;
     Some(format!("{scheme}://{host}{path}"))
 }
 
@@ -185,7 +206,9 @@ fn capacity(spec: &NoticeClusterSpec) -> Capacity {
     let written = spec.capacity.clone().unwrap_or_default();
     Capacity {
         max_sessions: written.max_sessions_per_pod.unwrap_or(DEFAULT_SESSIONS),
-        connect_rate: written.connect_rate_per_second.unwrap_or(DEFAULT_CONNECT_RATE),
+        connect_rate: written
+            .connect_rate_per_second
+            .unwrap_or(DEFAULT_CONNECT_RATE),
     }
 }
 
@@ -195,13 +218,23 @@ fn autoscaling(
     wrong: &mut Vec<Finding>,
 ) -> Option<Autoscaling> {
     let written = spec.autoscaling.as_ref()?;
-    let up = written.scale_up.as_ref().and_then(|up| up.stabilization_seconds);
-    let down = written.scale_down.as_ref().and_then(|down| down.stabilization_seconds);
+    let up = written
+        .scale_up
+        .as_ref()
+        .and_then(|up| up.stabilization_seconds);
+    let down = written
+        .scale_down
+        .as_ref()
+        .and_then(|down| down.stabilization_seconds);
     let min_replicas = written.min_replicas.unwrap_or(1);
     let resolved = Autoscaling {
         min_replicas,
-        max_replicas: written.max_replicas.unwrap_or(DEFAULT_MAX_REPLICAS.max(min_replicas)),
-        target_sessions: written.target_sessions_per_pod.unwrap_or((capacity.max_sessions / 2).max(1)),
+        max_replicas: written
+            .max_replicas
+            .unwrap_or(DEFAULT_MAX_REPLICAS.max(min_replicas)),
+        target_sessions: written
+            .target_sessions_per_pod
+            .unwrap_or((capacity.max_sessions / 2).max(1)),
         mode: written.mode.unwrap_or_default(),
         up_stabilization_seconds: up.unwrap_or(0),
         down_stabilization_seconds: down.unwrap_or(300),
@@ -210,7 +243,11 @@ fn autoscaling(
     Some(resolved)
 }
 
-fn autoscaling_findings(spec: &NoticeClusterSpec, auto: &Autoscaling, capacity: Capacity) -> Vec<Finding> {
+fn autoscaling_findings(
+    spec: &NoticeClusterSpec,
+    auto: &Autoscaling,
+    capacity: Capacity,
+) -> Vec<Finding> {
     let mut wrong = Vec::new();
     if spec.mongodb.is_none() {
         wrong.push(Finding::new(
@@ -260,7 +297,9 @@ fn is_surge(surge: &IntOrString) -> bool {
     match surge {
         IntOrString::Int(pods) => *pods >= 1,
         IntOrString::String(text) => {
-            let percent = text.strip_suffix('%').and_then(|number| number.parse::<u8>().ok());
+            let percent = text
+                .strip_suffix('%')
+                .and_then(|number| number.parse::<u8>().ok());
             percent.is_some_and(|percent| (1..=100).contains(&percent))
         }
     }
@@ -277,7 +316,10 @@ fn log(spec: &NoticeClusterSpec) -> Log {
 fn service_monitor(spec: &MonitoringSpec) -> Option<ServiceMonitor> {
     let written = spec.service_monitor.as_ref()?;
     (written.enabled == Some(true)).then(|| ServiceMonitor {
-        interval: written.interval.clone().unwrap_or_else(|| DEFAULT_INTERVAL.to_owned()),
+        interval: written
+            .interval
+            .clone()
+            .unwrap_or_else(|| DEFAULT_INTERVAL.to_owned()),
         labels: written.labels.clone(),
     })
 }

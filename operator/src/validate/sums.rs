@@ -114,7 +114,9 @@ mod tests {
     fn written(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> ResourceRequirements {
         let amounts = |of: &[(&str, &str)]| {
             let pairs = of.iter();
-            pairs.map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned()))).collect()
+            pairs
+                .map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned())))
+                .collect()
         };
         ResourceRequirements {
             requests: Some(amounts(requests)),
@@ -157,7 +159,10 @@ mod tests {
 
     #[test]
     fn what_a_person_wrote_goes_before_the_defaults() {
-        let got = resources(20_000, Some(&written(&[("cpu", "2")], &[("memory", "4Gi")])));
+        let got = resources(
+            20_000,
+            Some(&written(&[("cpu", "2")], &[("memory", "4Gi")])),
+        );
         assert_eq!(got.requests.as_ref().unwrap()["cpu"].0, "2");
         assert_eq!(got.limits.as_ref().unwrap()["memory"].0, "4Gi");
         assert_eq!(got.requests.as_ref().unwrap()["memory"].0, "256Mi");

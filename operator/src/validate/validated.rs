@@ -271,12 +271,27 @@ impl Validated {
         let jwt = self.auth.jwt.as_ref();
         let redis = self.redis.as_ref();
         [
-            (SecretPurpose::MongoDbUri, mongodb.map(|m| &m.uri_secret_ref)),
-            (SecretPurpose::MongoDbCa, mongodb.and_then(|m| m.ca_secret_ref.as_ref())),
+            (
+                SecretPurpose::MongoDbUri,
+                mongodb.map(|m| &m.uri_secret_ref),
+            ),
+            (
+                SecretPurpose::MongoDbCa,
+                mongodb.and_then(|m| m.ca_secret_ref.as_ref()),
+            ),
             (SecretPurpose::RedisUri, redis.map(|r| &r.uri_secret_ref)),
-            (SecretPurpose::RedisCa, redis.and_then(|r| r.ca_secret_ref.as_ref())),
-            (SecretPurpose::ApiKeys, self.auth.api_keys_secret_ref.as_ref()),
-            (SecretPurpose::JwtKey, jwt.and_then(|j| j.key_secret_ref.as_ref())),
+            (
+                SecretPurpose::RedisCa,
+                redis.and_then(|r| r.ca_secret_ref.as_ref()),
+            ),
+            (
+                SecretPurpose::ApiKeys,
+                self.auth.api_keys_secret_ref.as_ref(),
+            ),
+            (
+                SecretPurpose::JwtKey,
+                jwt.and_then(|j| j.key_secret_ref.as_ref()),
+            ),
         ]
         .into_iter()
         .filter_map(|(purpose, reference)| {
@@ -289,7 +304,9 @@ impl Validated {
     /// The one of them that is used for `purpose`.
     #[must_use]
     pub fn secret(&self, purpose: SecretPurpose) -> Option<SecretUse> {
-        self.secrets().into_iter().find(|used| used.purpose == purpose)
+        self.secrets()
+            .into_iter()
+            .find(|used| used.purpose == purpose)
     }
 
     /// Whether the one pod has a volume that no second one may use at the same time.

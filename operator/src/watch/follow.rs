@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use kube::Client;
 use kube::core::WatchEvent;
 use kube::core::params::{ListParams, WatchParams};
@@ -188,7 +188,7 @@ impl<S: Sink> Watch<S> {
         }
         .map_err(kube::Error::BuildRequest)?;
         let events = within(LIST_TIMEOUT, client.request_events::<Value>(request)).await?;
-        Ok(events.into_stream().boxed())
+        Ok(events.boxed())
     }
 
     fn take(&mut self, event: WatchEvent<Value>, version: &mut String) {

@@ -54,7 +54,11 @@ pub fn with(base: &Value, at: &str, value: Value) -> Value {
     let mut changed = base.clone();
     let mut here = &mut changed;
     for key in at.split('.') {
-        here = here.as_object_mut().unwrap().entry(key).or_insert_with(|| json!({}));
+        here = here
+            .as_object_mut()
+            .unwrap()
+            .entry(key)
+            .or_insert_with(|| json!({}));
     }
     *here = value;
     changed
@@ -65,7 +69,13 @@ pub fn without(base: &Value, at: &str) -> Value {
     let mut changed = base.clone();
     let pointer = format!("/{}", at.replace('.', "/"));
     let (parent, key) = pointer.rsplit_once('/').unwrap();
-    changed.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key).unwrap();
+    changed
+        .pointer_mut(parent)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .remove(key)
+        .unwrap();
     changed
 }
 
@@ -91,7 +101,10 @@ pub fn as_values(children: Children) -> Vec<(&'static str, Value)> {
         dashboard,
         edge_notes,
     } = children;
-    let notes: Vec<String> = edge_notes.into_iter().map(|n| format!("{}: {}", n.reason, n.message)).collect();
+    let notes: Vec<String> = edge_notes
+        .into_iter()
+        .map(|n| format!("{}: {}", n.reason, n.message))
+        .collect();
     let all = [
         ("service-account", value(service_account)),
         ("config-map", value(config_map)),
@@ -102,12 +115,17 @@ pub fn as_values(children: Children) -> Vec<(&'static str, Value)> {
         ("ingress", value(ingress)),
         ("http-route", value(http_route)),
         ("pod-disruption-budget", value(pod_disruption_budget)),
-        ("horizontal-pod-autoscaler", value(horizontal_pod_autoscaler)),
+        (
+            "horizontal-pod-autoscaler",
+            value(horizontal_pod_autoscaler),
+        ),
         ("network-policy", value(network_policy)),
         ("service-monitor", value(service_monitor)),
         ("prometheus-rule", value(prometheus_rule)),
         ("dashboard", value(dashboard)),
         ("edge-notes", value(notes)),
     ];
-    all.into_iter().filter(|(_, value)| !value.is_null()).collect()
+    all.into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect()
 }

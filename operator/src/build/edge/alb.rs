@@ -12,12 +12,18 @@ const SCHEME: &str = "the load balancer is internal unless spec.ingress.annotati
 
 pub(super) fn plan(wish: &Wish<'_>) -> Plan {
     let idle = wish.ingress.timeouts.read.min(MOST_IDLE_SECONDS);
-    let deregistration = wish.cluster.grace_period_seconds.min(MOST_DEREGISTRATION_SECONDS);
+    let deregistration = wish
+        .cluster
+        .grace_period_seconds
+        .min(MOST_DEREGISTRATION_SECONDS);
     let mut plan = Plan::new(
         "alb.ingress.kubernetes.io/",
         [
             ("target-type", "ip".to_owned()),
-            ("load-balancer-attributes", format!("idle_timeout.timeout_seconds={idle}")),
+            (
+                "load-balancer-attributes",
+                format!("idle_timeout.timeout_seconds={idle}"),
+            ),
             (
                 "target-group-attributes",
                 format!(
@@ -31,7 +37,8 @@ pub(super) fn plan(wish: &Wish<'_>) -> Plan {
         [Note::new("ControllerSettingNeeded", SCHEME)],
     );
     if idle < wish.ingress.timeouts.read {
-        plan.notes.push(Note::new("TimeoutCut", cut(wish.ingress.timeouts.read)));
+        plan.notes
+            .push(Note::new("TimeoutCut", cut(wish.ingress.timeouts.read)));
     }
     plan
 }

@@ -121,7 +121,9 @@ impl Plan {
 
     fn on_service<const N: usize>(mut self, annotations: [(&str, String); N]) -> Self {
         let annotations = annotations.into_iter();
-        self.service_annotations = annotations.map(|(key, value)| (key.to_owned(), value)).collect();
+        self.service_annotations = annotations
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
         self
     }
 }

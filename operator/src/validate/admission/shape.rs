@@ -13,11 +13,19 @@ const ENVELOPE: [&str; 3] = ["apiVersion", "kind", "metadata"];
 pub(super) fn check(schema: &Value, object: &Value) -> Vec<Finding> {
     let mut walk = Walk::default();
     if let (Some(schema), Value::Object(fields)) = (schema.as_object(), object) {
-        let known = fields.iter().filter(|(key, _)| !ENVELOPE.contains(&key.as_str()));
-        let known: Node = known.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let known = fields
+            .iter()
+            .filter(|(key, _)| !ENVELOPE.contains(&key.as_str()));
+        let known: Node = known
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
         walk.object(schema, &known, "");
     } else {
-        walk.say("", "this is no object", "write apiVersion, kind, metadata and spec");
+        walk.say(
+            "",
+            "this is no object",
+            "write apiVersion, kind, metadata and spec",
+        );
     }
     walk.findings
 }
@@ -52,10 +60,15 @@ impl Walk {
     fn object(&mut self, schema: &Node, fields: &Node, path: &str) {
         self.length(schema, "Properties", fields.len(), path);
         let properties = schema.get("properties").and_then(Value::as_object);
-        let others = schema.get("additionalProperties").and_then(Value::as_object);
+        let others = schema
+            .get("additionalProperties")
+            .and_then(Value::as_object);
         for (key, value) in fields {
             let below = join(path, key);
-            match properties.and_then(|known| known.get(key)).and_then(Value::as_object) {
+            match properties
+                .and_then(|known| known.get(key))
+                .and_then(Value::as_object)
+            {
                 Some(schema) => self.value(schema, value, &below),
                 None => match others {
                     Some(schema) => self.value(schema, value, &below),
@@ -70,7 +83,11 @@ impl Walk {
     }
 
     fn unknown(&mut self, known: Option<&Node>, key: &str, path: &str) {
-        let known: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let known: Vec<&str> = known
+            .into_iter()
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .collect();
         let near = known.iter().find(|name| name.eq_ignore_ascii_case(key));
         let near = near.or_else(|| {
             let closest = known.iter().min_by_key(|name| distance(name, key));
@@ -100,13 +117,21 @@ impl Walk {
             && !choices.iter().any(|choice| choice == text)
         {
             let choices: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
-            self.say(path, format!("{text:?} is no choice"), format!("write one of {}", choices.join(", ")));
+            self.say(
+                path,
+                format!("{text:?} is no choice"),
+                format!("write one of {}", choices.join(", ")),
+            );
         }
         let pattern = schema.get("pattern").and_then(Value::as_str);
         if let Some(pattern) = pattern.and_then(|pattern| Regex::new(pattern).ok())
             && !pattern.is_match(text)
         {
-            self.say(path, format!("{text:?} has the wrong form"), format!("it must match {pattern}"));
+            self.say(
+                path,
+                format!("{text:?} has the wrong form"),
+                format!("it must match {pattern}"),
+            );
         }
     }
 
@@ -125,7 +150,11 @@ impl Walk {
         let bound = |prefix: &str| schema.get(&format!("{prefix}{of}")).and_then(Value::as_u64);
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         if let Some(least) = bound("min").filter(|least| length < *least) {
-            self.say(path, "it is too short", format!("make it {least} or longer"));
+            self.say(
+                path,
+                "it is too short",
+                format!("make it {least} or longer"),
+            );
         }
         if let Some(most) = bound("max").filter(|most| length > *most) {
             self.say(path, "it is too long", format!("make it {most} or shorter"));
@@ -223,7 +252,12 @@ mod tests {
 
     #[test]
     fn the_distance_of_words_is_the_number_of_changes() {
-        for (a, b, changes) in [("kitten", "sitting", 3), ("", "abc", 3), ("same", "same", 0), ("path", "pth", 1)] {
+        for (a, b, changes) in [
+            ("kitten", "sitting", 3),
+            ("", "abc", 3),
+            ("same", "same", 0),
+            ("path", "pth", 1),
+        ] {
             assert_eq!(distance(a, b), changes, "{a} {b}");
         }
     }
