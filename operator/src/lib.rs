@@ -1,8 +1,9 @@
 //! The Notice operator: a [`api::NoticeCluster`] becomes a running, connected, observable deployment of notice servers.
 //!
 //! The modules lie along the way of one reconciliation: [`api`] is what a person writes, [`validate`] resolves every
-//! default and finds contradictions, [`build`] makes the children. Those three are pure, as are [`autoscaling`] and [`drains`], which decide about the number of pods; what reads and writes a
-//! cluster stands beside them and knows no rule of its own.
+//! default and finds contradictions, [`build`] makes the children. Those three are pure, as are [`autoscaling`] and
+//! [`drains`], which decide how many pods there are and who goes; what reads and writes a cluster stands beside them and
+//! knows no rule of its own.
 
 pub mod api;
 pub mod app;

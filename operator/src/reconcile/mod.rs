@@ -19,13 +19,14 @@ use crate::failure::{chain, refusal};
 use crate::leader::Leadership;
 use crate::metrics::{FailureReason, Metrics};
 use crate::observe::{ClusterKey, Observed, SharedIndex};
+use crate::scaling::Scaling;
 use crate::secrets::{Needs, SecretSeen};
 use crate::sessions::Board;
 use crate::status;
 use crate::validate::validate;
 use crate::watch::secrets::SecretWatches;
 use facts::Common;
-use outcome::Outcome;
+use outcome::{Outcome, Sizing};
 use plan::{Step, plan};
 
 /// What is looked at again though no watch will tell.
@@ -42,6 +43,8 @@ pub struct Reconciler {
     pub applier: Applier,
     /// What pods say.
     pub board: Board,
+    /// Decides about sizes.
+    pub scaling: Arc<Scaling>,
     /// Watches of Secrets.
     pub secrets: SecretWatches,
     /// Tells people.
@@ -105,6 +108,7 @@ impl Reconciler {
     /// Validates, builds and applies. `None` while a first look at Secrets is to be waited for.
     async fn make(&self, observed: &Observed, object: &NoticeCluster) -> Result<Option<Outcome>, Broken> {
         let mut facts = facts::without_secrets(&self.common, observed, object);
+        facts.autoscaled_replicas = self.scaling.size(observed);
         let spec = match validate(object, &facts) {
             Ok(spec) => Box::new(spec),
             Err(findings) => {
@@ -112,6 +116,7 @@ impl Reconciler {
                 return Ok(Some(Outcome::invalid(findings)));
             }
         };
+        self.scaling.learn(&observed.key, &spec);
         let uses = spec.secrets();
         let wanted = facts::wanted_keys(&uses);
         let known = self.look_at_secrets(observed, &wanted);
@@ -135,6 +140,10 @@ impl Reconciler {
             needs,
             children: done,
             notes: children.edge_notes,
+            sizing: Sizing {
+                decision: self.scaling.status(&observed.key),
+                blind: self.scaling.is_blind(&observed.key),
+            },
         }))
     }
 
@@ -274,6 +283,7 @@ impl Reconciler {
 
     fn forget(&self, key: &ClusterKey) {
         self.applier.forget(key);
+        self.scaling.forget(key);
         self.status.told.lock().remove(key);
         self.first_looks.lock().remove(key);
         let wanted = {

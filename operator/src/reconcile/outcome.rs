@@ -1,5 +1,6 @@
 //! What a reconcile found and did: what status and events are made of.
 
+use crate::api::AutoscalingStatus;
 use crate::apply::Done;
 use crate::build::edge::Note;
 use crate::observe::ChildKind;
@@ -22,6 +23,17 @@ pub struct Outcome {
     pub notes: Vec<Note>,
     /// What the pods say; `None` before they were asked.
     pub figures: Option<Figures>,
+    /// What was decided about the number of pods.
+    pub sizing: Sizing,
+}
+
+/// What was decided about the number of pods, where the operator decides it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sizing {
+    /// The decision.
+    pub decision: Option<AutoscalingStatus>,
+    /// Whether it had no load to go by; `None` before the first decision.
+    pub blind: Option<bool>,
 }
 
 impl Outcome {
@@ -35,6 +47,7 @@ impl Outcome {
             children: Vec::new(),
             notes: Vec::new(),
             figures: None,
+            sizing: Sizing::default(),
         }
     }
 

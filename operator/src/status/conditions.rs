@@ -43,7 +43,7 @@ pub fn conditions(observed: &Observed, outcome: &Outcome) -> Vec<Draft> {
     if let Ok(spec) = &outcome.spec {
         drafts.push(dependencies(&observed.key, outcome));
         drafts.extend(edge(observed, outcome, spec));
-        drafts.extend(spec.autoscaling.map(|it| autoscaling(observed, it.mode)));
+        drafts.extend(spec.autoscaling.map(|it| autoscaling(observed, outcome, it.mode)));
         drafts.push(draining(observed, outcome));
     }
     drafts
@@ -70,15 +70,24 @@ fn kstatus(progress: Progress) -> Vec<Draft> {
     ]
 }
 
-fn autoscaling(observed: &Observed, mode: AutoscalingMode) -> Draft {
+fn autoscaling(observed: &Observed, outcome: &Outcome, mode: AutoscalingMode) -> Draft {
     const KIND: &str = "AutoscalingActive";
     if mode == AutoscalingMode::Operator {
-        return Draft::new(
-            KIND,
-            "False",
-            "NotInThisRelease",
-            "this release does not size clusters by itself: spec.replicas counts; or set mode: HorizontalPodAutoscaler",
-        );
+        return match outcome.sizing.blind {
+            None => Draft::new(KIND, "Unknown", "NotYetEvaluated", "the pods are asked for their sessions first"),
+            Some(true) => Draft::new(
+                KIND,
+                "False",
+                "LoadUnknown",
+                "no pod tells its sessions, so the number of pods stays: can the operator reach the pods' port 9090?",
+            ),
+            Some(false) => Draft::new(
+                KIND,
+                "True",
+                "ReplicasIgnored",
+                "the operator sizes the cluster by its sessions: spec.replicas counts at creation only",
+            ),
+        };
     }
     let child = observed.child(ChildKind::HorizontalPodAutoscaler, &observed.key.name);
     let Some(Detail::Autoscaler(seen)) = child.and_then(|it| it.detail.as_deref()) else {

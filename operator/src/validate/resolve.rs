@@ -107,12 +107,13 @@ fn version(reference: &str) -> Option<String> {
     fits.then(|| tag.to_owned())
 }
 
-/// Where the operator decides, `replicas` is where it begins.
+/// Where the operator decides, `replicas` is where it begins, within the bounds. What it decided later is taken as it is:
+/// pods above a bound that was lowered are emptied before they go.
 fn replicas(spec: &NoticeClusterSpec, autoscaling: Option<&Autoscaling>, facts: &Facts) -> i32 {
     match autoscaling {
         Some(auto) if auto.mode == AutoscalingMode::Operator && spec.replicas > 0 => {
-            let wanted = facts.autoscaled_replicas.unwrap_or(spec.replicas);
-            wanted.max(auto.min_replicas).min(auto.max_replicas)
+            let first = || spec.replicas.max(auto.min_replicas).min(auto.max_replicas);
+            facts.autoscaled_replicas.map_or_else(first, |decided| decided.max(1))
         }
         _ => spec.replicas,
     }
@@ -389,8 +390,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_operators_own_number_of_pods_stays_within_its_bounds(
-            replicas_ in 1i32..50, wish in proptest::option::of(0i32..2000), a in 1i32..100, b in 1i32..100,
+        fn the_operators_own_number_of_pods_begins_within_its_bounds_and_is_then_what_it_decided(
+            replicas_ in 1i32..50, wish in proptest::option::of(1i32..2000), a in 1i32..100, b in 1i32..100,
         ) {
             let auto = Autoscaling {
                 min_replicas: a.min(b), max_replicas: a.max(b), target_sessions: 1,
@@ -399,7 +400,10 @@ mod tests {
             let spec = NoticeClusterSpec { replicas: replicas_, ..NoticeClusterSpec::default() };
             let facts = Facts { autoscaled_replicas: wish, ..Facts::offline() };
             let got = replicas(&spec, Some(&auto), &facts);
-            prop_assert!((auto.min_replicas..=auto.max_replicas).contains(&got));
+            match wish {
+                Some(wish) => prop_assert_eq!(got, wish),
+                None => prop_assert!((auto.min_replicas..=auto.max_replicas).contains(&got)),
+            }
         }
     }
 }
