@@ -148,8 +148,8 @@ fn a_storm_gets_pods_before_the_target_speaks_for_them() {
     let decision = cluster.look(19_000);
     assert_eq!(decision.reason, Reason::ConnectingFast);
     assert_eq!(
-        decision.recommended,
-        (19_000_u64 + 60 * 1500).div_ceil(CAPACITY) as u32
+        u64::from(decision.recommended),
+        (19_000_u64 + 60 * 1500).div_ceil(CAPACITY)
     );
     assert!(
         decision.message.contains("1500 more a second"),

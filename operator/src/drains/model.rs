@@ -48,6 +48,11 @@ pub(super) fn observed(replicas: u32, wanted: u32, pods: &[Pod]) -> Observation 
 pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
+    /// Which of so many.
+    pub(super) fn one_of(&mut self, count: usize) -> usize {
+        usize::try_from(self.below(count as u64)).unwrap()
+    }
+
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self
             .0
@@ -163,9 +168,9 @@ impl Model {
                 && pod.ends.is_none()
                 && (pod.clients.len() as u64) < CAPACITY
         };
-        let count = self.pods.iter_mut().filter(takes).count() as u64;
+        let count = self.pods.iter_mut().filter(takes).count();
         assert!(count > 0, "no pod takes a client any more: {self:#?}");
-        let which = self.chance.below(count) as usize;
+        let which = self.chance.one_of(count);
         let pod = self.pods.iter_mut().filter(takes).nth(which).unwrap();
         pod.clients.push(client);
     }
@@ -196,7 +201,7 @@ impl Model {
                 let left = if passed >= window {
                     0
                 } else {
-                    had - had * passed as usize / window as usize
+                    had - had * size(passed) / size(window)
                 };
                 while pod.clients.len() > left {
                     moved.push(pod.clients.pop().unwrap());
@@ -381,6 +386,10 @@ impl ModelPod {
             draining: self.drain.is_some(),
         });
     }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap()
 }
 
 fn pod_of(action: &Action) -> Option<&str> {

@@ -26,7 +26,7 @@ fn move_by_chance(loads: &mut [u64], moves: &[Move], chance: &mut Chance) {
         let from: usize = it.pod.strip_prefix("rides-").unwrap().parse().unwrap();
         for _ in 0..it.sessions {
             loads[from] -= 1;
-            loads[chance.below(loads.len() as u64) as usize] += 1;
+            loads[chance.one_of(loads.len())] += 1;
         }
     }
 }

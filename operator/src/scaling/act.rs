@@ -72,7 +72,9 @@ impl Hands {
         let Some(figures) = self.board.figures(key, &observed.pods) else {
             return;
         };
-        let todo = self.scaling.turn(&observed, &figures, crate::clock::unix_seconds());
+        let todo = self
+            .scaling
+            .turn(&observed, &figures, crate::clock::unix_seconds());
         self.act(&observed, todo).await;
     }
 
@@ -101,26 +103,40 @@ impl Hands {
     async fn one(&self, observed: &Observed, action: Action) -> Result<(), String> {
         match action {
             Action::Mark(pod, leaving) => {
-                self.annotate(observed, &pod, json!({LEAVING: leaving.to_string()})).await
+                self.annotate(observed, &pod, json!({LEAVING: leaving.to_string()}))
+                    .await
             }
             Action::Unmark(pod) => {
-                self.annotate(observed, &pod, json!({LEAVING: Value::Null})).await
+                self.annotate(observed, &pod, json!({LEAVING: Value::Null}))
+                    .await
             }
             Action::Prefer(pod) => {
-                self.annotate(observed, &pod, json!({DELETION_COST: LEAVING_COST.to_string()})).await
+                self.annotate(
+                    observed,
+                    &pod,
+                    json!({DELETION_COST: LEAVING_COST.to_string()}),
+                )
+                .await
             }
             Action::Unprefer(pod) => {
-                self.annotate(observed, &pod, json!({DELETION_COST: Value::Null})).await
+                self.annotate(observed, &pod, json!({DELETION_COST: Value::Null}))
+                    .await
             }
             Action::Drain(pod, window) => {
                 let ip = address(observed, &pod)?;
-                self.verbs.drain(&pod, ip, window).await.map_err(|error| error.to_string())?;
+                self.verbs
+                    .drain(&pod, ip, window)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 self.ask_again(observed, &pod, ip).await;
                 Ok(())
             }
             Action::Undrain(pod) => {
                 let ip = address(observed, &pod)?;
-                self.verbs.undrain(&pod, ip).await.map_err(|error| error.to_string())?;
+                self.verbs
+                    .undrain(&pod, ip)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 self.ask_again(observed, &pod, ip).await;
                 Ok(())
             }
@@ -132,7 +148,12 @@ impl Hands {
         }
     }
 
-    async fn annotate(&self, observed: &Observed, pod: &str, annotations: Value) -> Result<(), String> {
+    async fn annotate(
+        &self,
+        observed: &Observed,
+        pod: &str,
+        annotations: Value,
+    ) -> Result<(), String> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &observed.key.namespace);
         let patch = json!({"metadata": {"annotations": annotations}});
         let params = PatchParams {
@@ -158,7 +179,8 @@ impl Hands {
                 for it in &moves {
                     let asked = match address(observed, &it.pod) {
                         Ok(ip) => {
-                            let asked = self.verbs.rebalance(&it.pod, ip, it.sessions, window).await;
+                            let asked =
+                                self.verbs.rebalance(&it.pod, ip, it.sessions, window).await;
                             asked.map_err(|error| error.to_string())
                         }
                         Err(why) => Err(why),
@@ -173,12 +195,20 @@ impl Hands {
                     moves.len(),
                     window.as_secs()
                 );
-                self.tell(observed, telling_of(false, "Rebalancing", "Rebalance", note)).await;
+                self.tell(
+                    observed,
+                    telling_of(false, "Rebalancing", "Rebalance", note),
+                )
+                .await;
             }
             Verdict::InVain => {
                 let note = "clients that were asked to move came back to the pods they left: the load balancer in front \
                             is sticky, or sends all connections of a proxy to one pod; use least connections";
-                self.tell(observed, telling_of(true, "RebalanceInVain", "Rebalance", note.to_owned())).await;
+                self.tell(
+                    observed,
+                    telling_of(true, "RebalanceInVain", "Rebalance", note.to_owned()),
+                )
+                .await;
             }
         }
     }
@@ -192,7 +222,9 @@ impl Hands {
 
 fn address(observed: &Observed, pod: &str) -> Result<std::net::IpAddr, String> {
     let found = observed.pods.iter().find(|it| it.name == pod);
-    found.and_then(|it| it.ip).ok_or_else(|| format!("pod {pod} has no address"))
+    found
+        .and_then(|it| it.ip)
+        .ok_or_else(|| format!("pod {pod} has no address"))
 }
 
 fn pod_of(action: &Action) -> Option<&str> {
@@ -221,13 +253,27 @@ fn telling(pod: &str, news: News) -> Telling {
     let (warning, reason, text) = match news {
         News::Started => (false, "DrainStarted", "is being emptied"),
         News::Emptied => (false, "Drained", "is empty"),
-        News::DeadlinePassed => {
-            (true, "DrainDeadlinePassed", "was not empty in time: who is left is moved when it ends")
-        }
+        News::DeadlinePassed => (
+            true,
+            "DrainDeadlinePassed",
+            "was not empty in time: who is left is moved when it ends",
+        ),
         News::Went => (false, "PodRemoved", "went, empty"),
-        News::AnotherWent => (true, "AnotherPodRemoved", "was to go, and another one went: it serves again"),
-        News::Stopped => (false, "DrainStopped", "is needed after all, and serves again"),
-        News::NoRoom => (true, "DrainStopped", "serves again: the other pods have no room for its sessions"),
+        News::AnotherWent => (
+            true,
+            "AnotherPodRemoved",
+            "was to go, and another one went: it serves again",
+        ),
+        News::Stopped => (
+            false,
+            "DrainStopped",
+            "is needed after all, and serves again",
+        ),
+        News::NoRoom => (
+            true,
+            "DrainStopped",
+            "serves again: the other pods have no room for its sessions",
+        ),
     };
     telling_of(warning, reason, "Drain", format!("pod {pod} {text}"))
 }

@@ -104,9 +104,15 @@ impl Scaling {
     /// What the Deployment's replicas should be; as they are before the first turn.
     #[must_use]
     pub fn size(&self, observed: &Observed) -> Option<i32> {
-        let decided = self.desks.lock().get(&observed.key).and_then(|desk| Some(desk.memory.as_ref()?.size));
+        let decided = self
+            .desks
+            .lock()
+            .get(&observed.key)
+            .and_then(|desk| Some(desk.memory.as_ref()?.size));
         let decided = decided.and_then(|size| i32::try_from(size).ok());
-        decided.or_else(|| observed.deployment().map(|it| it.desired)).filter(|size| *size > 0)
+        decided
+            .or_else(|| observed.deployment().map(|it| it.desired))
+            .filter(|size| *size > 0)
     }
 
     /// The last decision, for status.
@@ -134,7 +140,8 @@ impl Scaling {
     /// One turn for a cluster: what is to be done now. Nothing for one that is paused, or has no pods yet.
     pub fn turn(&self, observed: &Observed, figures: &Figures, now: u64) -> Todo {
         let mut desks = self.desks.lock();
-        let (Some(desk), Some(deployment)) = (desks.get_mut(&observed.key), observed.deployment()) else {
+        let (Some(desk), Some(deployment)) = (desks.get_mut(&observed.key), observed.deployment())
+        else {
             return Todo::default();
         };
         let replicas = u32::try_from(deployment.desired).unwrap_or(0);
@@ -142,12 +149,22 @@ impl Scaling {
             return Todo::default();
         }
         let instant = Instant::now().into_std();
-        let Desk { rules, settings, memory, .. } = desk;
+        let Desk {
+            rules,
+            settings,
+            memory,
+            ..
+        } = desk;
         let memory = memory.get_or_insert_with(|| Memory::begin(observed, replicas, instant));
-        let decision = memory.autoscaler.decide(&see::loads(observed, figures, memory.wanted), rules, instant);
+        let decision = memory.autoscaler.decide(
+            &see::loads(observed, figures, memory.wanted),
+            rules,
+            instant,
+        );
         memory.wanted = decision.desired;
         let seen = see::pods(observed, figures, deployment, &decision);
-        let (drains, actions) = drains::step(std::mem::take(&mut memory.drains), &seen, settings, now);
+        let (drains, actions) =
+            drains::step(std::mem::take(&mut memory.drains), &seen, settings, now);
         memory.drains = drains;
         let rebalance = std::mem::take(&mut memory.rebalance);
         let (rebalance, verdict) = rebalance.judge(&seen, settings, now);
@@ -165,7 +182,10 @@ impl Scaling {
 impl Memory {
     /// As the cluster is found: what leaves already is not wanted.
     fn begin(observed: &Observed, replicas: u32, now: std::time::Instant) -> Self {
-        let leaving = observed.pods.iter().filter(|pod| !pod.deleting && pod.life.marks.leaving.is_some());
+        let leaving = observed
+            .pods
+            .iter()
+            .filter(|pod| !pod.deleting && pod.life.marks.leaving.is_some());
         let leaving = u32::try_from(leaving.count()).unwrap_or(u32::MAX);
         let wanted = replicas.saturating_sub(leaving).max(1);
         Self {
@@ -202,7 +222,9 @@ impl Memory {
             status: AutoscalingStatus {
                 desired_replicas: i32::try_from(decision.desired).ok(),
                 reason: Some(decision.message.clone()),
-                sampled_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(sampled)),
+                sampled_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                    sampled,
+                )),
             },
         });
         true
@@ -211,7 +233,9 @@ impl Memory {
 
 /// The rules of a spec whose size the operator decides.
 fn rules(spec: &Validated) -> Option<Rules> {
-    let auto = spec.autoscaling.filter(|auto| auto.mode == AutoscalingMode::Operator)?;
+    let auto = spec
+        .autoscaling
+        .filter(|auto| auto.mode == AutoscalingMode::Operator)?;
     let number = |value: i32| u32::try_from(value).unwrap_or(1).max(1);
     let seconds = |value: i32| Duration::from_secs(u64::try_from(value).unwrap_or(0));
     Some(Rules {

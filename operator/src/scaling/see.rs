@@ -6,7 +6,11 @@ use crate::observe::{DeploymentSeen, Observed, PodSeen};
 use crate::sessions::figures::{Figures, Load};
 
 /// What the size is decided from, where `wanted` pods are wanted now.
-pub(super) fn loads(observed: &Observed, figures: &Figures, wanted: u32) -> autoscaling::Observation {
+pub(super) fn loads(
+    observed: &Observed,
+    figures: &Figures,
+    wanted: u32,
+) -> autoscaling::Observation {
     let pods = observed.pods.iter().map(|pod| autoscaling::Pod {
         name: pod.name.clone(),
         standing: standing(pod, load(figures, pod)),
@@ -40,14 +44,18 @@ pub(super) fn pods(
     decision: &Decision,
 ) -> drains::Observation {
     let newest = observed.pods.iter().max_by_key(|pod| pod.life.created);
-    let revision = newest.map(|pod| pod.life.revision.clone()).unwrap_or_default();
+    let revision = newest
+        .map(|pod| pod.life.revision.clone())
+        .unwrap_or_default();
     let pods = observed.pods.iter().filter(|pod| !pod.ended);
     drains::Observation {
         replicas: u32::try_from(deployment.desired).unwrap_or(0),
         wanted: decision.desired,
         rolling: deployment.updated != deployment.replicas,
         growth: decision.growth,
-        pods: pods.map(|pod| pod_of(pod, load(figures, pod), &revision)).collect(),
+        pods: pods
+            .map(|pod| pod_of(pod, load(figures, pod), &revision))
+            .collect(),
     }
 }
 

@@ -44,8 +44,13 @@ fn observed(autoscaling: &Value, replicas: i32, pods: &[(&str, Value)]) -> Obser
         seen: ChildSeen::of(&json!({})),
         detail: Some(Box::new(Detail::Deployment(deployment))),
     };
-    observed.children.insert((ChildKind::Deployment, "rides".into()), child);
-    observed.pods = pods.iter().map(|(name, annotations)| pod(name, annotations)).collect();
+    observed
+        .children
+        .insert((ChildKind::Deployment, "rides".into()), child);
+    observed.pods = pods
+        .iter()
+        .map(|(name, annotations)| pod(name, annotations))
+        .collect();
     observed
 }
 
@@ -63,9 +68,15 @@ fn pod(name: &str, annotations: &Value) -> PodSeen {
 }
 
 fn figures(loads: &[(&str, i64)]) -> Figures {
-    let load = |sessions| Load { sessions, draining: false };
+    let load = |sessions| Load {
+        sessions,
+        draining: false,
+    };
     Figures {
-        pods: loads.iter().map(|(name, sessions)| ((*name).to_owned(), Some(load(*sessions)))).collect(),
+        pods: loads
+            .iter()
+            .map(|(name, sessions)| ((*name).to_owned(), Some(load(*sessions))))
+            .collect(),
     }
 }
 
@@ -88,7 +99,10 @@ fn before_anything_is_decided_the_size_is_the_one_that_is_found() {
     assert_eq!(scaling.size(&observed), Some(4));
     learned(&scaling, &observed);
     assert_eq!(scaling.size(&observed), Some(4));
-    assert_eq!((scaling.status(&key()), scaling.is_blind(&key())), (None, None));
+    assert_eq!(
+        (scaling.status(&key()), scaling.is_blind(&key())),
+        (None, None)
+    );
 }
 
 #[test]
@@ -102,7 +116,12 @@ fn more_sessions_than_the_target_ask_for_another_size_and_say_why_once() {
     assert_eq!(scaling.size(&observed), Some(3));
     let status = scaling.status(&key()).unwrap();
     assert_eq!(status.desired_replicas, Some(3));
-    assert!(status.reason.unwrap().starts_with("1400 sessions on 2 pods speak for 3"));
+    assert!(
+        status
+            .reason
+            .unwrap()
+            .starts_with("1400 sessions on 2 pods speak for 3")
+    );
     // The Deployment has been written meanwhile.
     let grown = self::observed(&by_operator(), 3, &PLAIN);
     let again = scaling.turn(&grown, &loads, NOW + 5);
@@ -115,11 +134,20 @@ fn at_rest_no_turn_asks_for_anything() {
     let scaling = Scaling::default();
     let observed = observed(&by_operator(), 2, &PLAIN);
     learned(&scaling, &observed);
-    let turn = |sessions, now| scaling.turn(&observed, &figures(&[("rides-a", sessions), ("rides-b", 500)]), now);
+    let turn = |sessions, now| {
+        scaling.turn(
+            &observed,
+            &figures(&[("rides-a", sessions), ("rides-b", 500)]),
+            now,
+        )
+    };
     assert!(turn(500, NOW).reconcile, "the first decision is told");
     for later in 1..100 {
         let todo = turn(480 + i64::try_from(later % 40).unwrap(), NOW + 5 * later);
-        assert!(todo.actions.is_empty() && !todo.reconcile && todo.rebalance.is_none(), "{todo:?}");
+        assert!(
+            todo.actions.is_empty() && !todo.reconcile && todo.rebalance.is_none(),
+            "{todo:?}"
+        );
     }
 }
 
@@ -128,23 +156,49 @@ fn too_few_sessions_mark_and_drain_the_emptiest_pod_and_leave_the_size() {
     let scaling = Scaling::default();
     let observed = observed(&by_operator(), 2, &PLAIN);
     learned(&scaling, &observed);
-    let todo = scaling.turn(&observed, &figures(&[("rides-a", 200), ("rides-b", 100)]), NOW);
-    let [Action::Tell(_, News::Started), Action::Mark(marked, leaving), Action::Drain(drained, window)] = &todo.actions[..] else {
+    let todo = scaling.turn(
+        &observed,
+        &figures(&[("rides-a", 200), ("rides-b", 100)]),
+        NOW,
+    );
+    let [
+        Action::Tell(_, News::Started),
+        Action::Mark(marked, leaving),
+        Action::Drain(drained, window),
+    ] = &todo.actions[..]
+    else {
         panic!("{todo:?}");
     };
-    assert_eq!((marked.as_str(), drained.as_str(), window.as_secs()), ("rides-b", "rides-b", 30));
+    assert_eq!(
+        (marked.as_str(), drained.as_str(), window.as_secs()),
+        ("rides-b", "rides-b", 30)
+    );
     assert_eq!((leaving.since, leaving.sessions), (NOW, 100));
-    assert_eq!(scaling.size(&observed), Some(2), "it is lowered when the pod is empty");
+    assert_eq!(
+        scaling.size(&observed),
+        Some(2),
+        "it is lowered when the pod is empty"
+    );
 }
 
 #[test]
 fn an_operator_that_takes_over_takes_a_marked_pod_for_one_that_leaves() {
     let scaling = Scaling::default();
     let mark = json!({LEAVING: format!("ScaleIn since={NOW} window=30 sessions=100")});
-    let observed = observed(&by_operator(), 3, &[PLAIN[0].clone(), PLAIN[1].clone(), ("rides-c", mark)]);
+    let observed = observed(
+        &by_operator(),
+        3,
+        &[PLAIN[0].clone(), PLAIN[1].clone(), ("rides-c", mark)],
+    );
     learned(&scaling, &observed);
     let mut loads = figures(&[("rides-a", 500), ("rides-b", 500), ("rides-c", 40)]);
-    loads.pods.insert("rides-c".to_owned(), Some(Load { sessions: 40, draining: true }));
+    loads.pods.insert(
+        "rides-c".to_owned(),
+        Some(Load {
+            sessions: 40,
+            draining: true,
+        }),
+    );
     let todo = scaling.turn(&observed, &loads, NOW + 10);
     assert!(todo.actions.is_empty(), "it goes on as it was: {todo:?}");
     assert_eq!(scaling.size(&observed), Some(3));
@@ -153,7 +207,11 @@ fn an_operator_that_takes_over_takes_a_marked_pod_for_one_that_leaves() {
 #[test]
 fn a_cluster_that_somebody_else_sizes_has_no_desk_and_a_paused_one_rests() {
     let scaling = Scaling::default();
-    let by_hpa = observed(&json!({"mode": "HorizontalPodAutoscaler", "maxReplicas": 5}), 2, &PLAIN);
+    let by_hpa = observed(
+        &json!({"mode": "HorizontalPodAutoscaler", "maxReplicas": 5}),
+        2,
+        &PLAIN,
+    );
     learned(&scaling, &by_hpa);
     let loads = figures(&[("rides-a", 900), ("rides-b", 900)]);
     assert!(!scaling.turn(&by_hpa, &loads, NOW).reconcile);

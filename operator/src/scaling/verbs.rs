@@ -42,7 +42,9 @@ impl Verbs {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(TIMEOUT));
         Self {
-            http: Http::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector),
+            http: Http::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(1)
+                .build(connector),
             key,
             port,
         }
@@ -69,14 +71,29 @@ impl Verbs {
     ///
     /// # Errors
     /// As [`Verbs::drain`].
-    pub async fn rebalance(&self, pod: &str, ip: IpAddr, sessions: u64, window: Duration) -> Result<(), NotObeyed> {
+    pub async fn rebalance(
+        &self,
+        pod: &str,
+        ip: IpAddr,
+        sessions: u64,
+        window: Duration,
+    ) -> Result<(), NotObeyed> {
         let body = json!({"sessions": sessions, "windowSeconds": window.as_secs()});
-        self.call(Method::POST, "/rebalance", pod, ip, Some(body)).await
+        self.call(Method::POST, "/rebalance", pod, ip, Some(body))
+            .await
     }
 
-    async fn call(&self, method: Method, path: &str, pod: &str, ip: IpAddr, body: Option<Value>) -> Result<(), NotObeyed> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        pod: &str,
+        ip: IpAddr,
+        body: Option<Value>,
+    ) -> Result<(), NotObeyed> {
         let verb = format!("{method} {path}");
-        let answer = tokio::time::timeout(TIMEOUT, self.try_call(method, path, pod, ip, body)).await;
+        let answer =
+            tokio::time::timeout(TIMEOUT, self.try_call(method, path, pod, ip, body)).await;
         let why = match answer {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(why)) => why,
@@ -87,8 +104,18 @@ impl Verbs {
     }
 
     /// A pod's node is named as the pod.
-    async fn try_call(&self, method: Method, path: &str, pod: &str, ip: IpAddr, body: Option<Value>) -> Result<(), String> {
-        let proof = self.key.proof(pod, crate::clock::unix_seconds()).map_err(|error| error.to_string())?;
+    async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        pod: &str,
+        ip: IpAddr,
+        body: Option<Value>,
+    ) -> Result<(), String> {
+        let proof = self
+            .key
+            .proof(pod, crate::clock::unix_seconds())
+            .map_err(|error| error.to_string())?;
         let address = SocketAddr::new(ip, self.port);
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let request = Request::builder()
@@ -97,14 +124,25 @@ impl Verbs {
             .header("authorization", format!("Bearer {proof}"))
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| error.to_string())?;
-        let response = self.http.request(request).await.map_err(|error| crate::failure::chain(&error))?;
+        let response = self
+            .http
+            .request(request)
+            .await
+            .map_err(|error| crate::failure::chain(&error))?;
         if response.status().is_success() {
             return Ok(());
         }
         let status = response.status();
-        let text = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-        let text = text.map(|it| String::from_utf8_lossy(&it.to_bytes()).into_owned()).unwrap_or_default();
+        let text = Limited::new(response.into_body(), LONGEST_ANSWER)
+            .collect()
+            .await;
+        let text = text
+            .map(|it| String::from_utf8_lossy(&it.to_bytes()).into_owned())
+            .unwrap_or_default();
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        Err(format!("{status}: {}", problem["detail"].as_str().unwrap_or("no reason given")))
+        Err(format!(
+            "{status}: {}",
+            problem["detail"].as_str().unwrap_or("no reason given")
+        ))
     }
 }
