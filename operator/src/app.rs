@@ -178,7 +178,7 @@ pub async fn serve(
     tasks.spawn(probes::serve(listener, parts.probes()));
     for kind in ChildKind::ALL {
         if kind.definition().is_some() {
-            tasks.spawn(follow_for_ever(parts.watching.clone(), kind));
+            tasks.spawn(follow_optional(parts.watching.clone(), kind));
         }
     }
     let (end, ends) = watch::channel(false);
@@ -210,10 +210,6 @@ pub async fn serve(
     }
     tracing::info!("notice-operator ends");
     result
-}
-
-async fn follow_for_ever(watching: Watching, kind: ChildKind) {
-    follow_optional(watching, kind).await;
 }
 
 /// What the parts share.

@@ -95,11 +95,11 @@ fn far(a: i64, b: i64, scale: i64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn figures(loads: &[(&str, Option<i64>)]) -> Figures {
+    pub(crate) fn figures(loads: &[(&str, Option<i64>)]) -> Figures {
         let load = |sessions| Load {
             sessions,
             draining: false,

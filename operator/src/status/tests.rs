@@ -15,6 +15,7 @@ use crate::apply::Done;
 use crate::observe::summary::{DeploymentSeen, TheirCondition};
 use crate::observe::{Child, ChildKind, ChildSeen, Classes, Detail, Index, Observed, PodSeen};
 use crate::secrets::{Needs, SecretKey};
+use crate::sessions::figures::tests::figures;
 use crate::validate::{Facts, validate};
 
 fn observed(spec: Value) -> Observed {
@@ -355,19 +356,6 @@ fn pods(names: &[&str]) -> Vec<PodSeen> {
         .iter()
         .map(|name| PodSeen::of(&json!({"metadata": {"name": name}})))
         .collect()
-}
-
-fn figures(loads: &[(&str, Option<i64>)]) -> Figures {
-    let load = |sessions| Load {
-        sessions,
-        draining: false,
-    };
-    Figures {
-        pods: loads
-            .iter()
-            .map(|(name, it)| ((*name).to_owned(), it.map(load)))
-            .collect(),
-    }
 }
 
 #[test]
