@@ -53,12 +53,30 @@ impl Clock {
     }
 }
 
+fn system_now() -> Millis {
+    wall_clock()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, whole_millis)
+}
+
+/// The time of day as HTTP's `Date` has it.
+#[must_use]
+pub fn http_date() -> String {
+    httpdate::fmt_http_date(wall_clock())
+}
+
+/// Another time as HTTP's `Date` has it.
+#[must_use]
+pub fn http_date_of(at: Millis) -> String {
+    // What lies beyond the year 9999 has no such date.
+    const LAST: Millis = 253_402_300_799_000;
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(at.min(LAST)))
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the file that may read the wall clock"
 )]
-fn system_now() -> Millis {
+fn wall_clock() -> SystemTime {
     SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, whole_millis)
 }

@@ -11,7 +11,7 @@ use prometheus::{
 
 use crate::clock::Millis;
 use crate::credentials::{CredentialFile, Reload};
-use crate::delivery::{CloseReason, Transport};
+use crate::delivery::{CloseReason, MoveReason, Transport};
 use crate::domain::{NoticeId, Source};
 use crate::inbox::{Committed, Withdrawal};
 
@@ -137,6 +137,9 @@ pub struct Metrics {
     pub capacity_sessions: IntGauge,
     /// Set when scraped.
     pub draining: IntGauge,
+    /// Set when scraped: sessions that a rebalance has yet to ask.
+    pub rebalancing: IntGauge,
+    moves_asked: IntCounterVec,
     store_seconds: HistogramVec,
     store_errors: IntCounterVec,
     /// 1 while wake-ups between nodes work; 0 also where there is no bus.
@@ -206,6 +209,8 @@ impl Metrics {
             refused: make.counters("sessions_refused_total", "Sessions that were not let in", &["reason"])?,
             capacity_sessions: make.gauge("capacity_sessions", "Sessions this node takes")?,
             draining: make.gauge("draining", "1 while this node drains or is drained")?,
+            rebalancing: make.gauge("rebalancing", "Sessions that a rebalance has yet to ask to move")?,
+            moves_asked: make.counters("moves_asked_total", "Sessions that were asked to move", &["reason"])?,
             store_seconds: make.histograms(
                 "store_operation_seconds",
                 "Time of one operation of the store",
@@ -244,6 +249,9 @@ impl Metrics {
         for reason in CloseReason::ALL.map(CloseReason::name) {
             self.closed.with_label_values(&[reason]);
         }
+        for reason in MoveReason::ALL.map(MoveReason::name) {
+            self.moves_asked.with_label_values(&[reason]);
+        }
         for reason in RefusalReason::ALL.map(RefusalReason::name) {
             self.refused.with_label_values(&[reason]);
         }
@@ -280,6 +288,11 @@ impl Metrics {
     /// Why a session ended.
     pub fn session_closed(&self, reason: CloseReason) {
         self.closed.with_label_values(&[reason.name()]).inc();
+    }
+
+    /// A session was asked to move.
+    pub fn move_asked(&self, reason: MoveReason) {
+        self.moves_asked.with_label_values(&[reason.name()]).inc();
     }
 
     /// A session was not let in.

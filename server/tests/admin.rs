@@ -1,4 +1,4 @@
-//! The admin listener: probes, metrics and what watches them, and who may drain from elsewhere.
+//! The admin listener: probes, metrics and what watches them, rebalancing, and who may drain or rebalance from elsewhere.
 
 #![cfg(test)]
 
@@ -12,3 +12,5 @@ mod draining;
 mod metrics;
 #[path = "admin/probes.rs"]
 mod probes;
+#[path = "admin/rebalancing.rs"]
+mod rebalancing;

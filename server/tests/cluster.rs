@@ -29,5 +29,7 @@ mod presence;
 mod separation;
 #[path = "cluster/staging.rs"]
 mod staging;
+#[path = "cluster/transports.rs"]
+mod transports;
 #[path = "cluster/withdrawing.rs"]
 mod withdrawing;

@@ -13,7 +13,10 @@ use std::path::Path;
 use notice_server::http::Code;
 use schema::Schemas;
 use serde_json::{Value, json};
-use support::{Connection, Handshake, KEY, Request, Response, Server, eventually, in_time};
+use support::{
+    Carrier, Connection, Device, Handshake, KEY, Listen, Request, Response, Server, eventually,
+    in_time,
+};
 
 const METHODS: [&str; 6] = ["get", "post", "put", "patch", "delete", "options"];
 
@@ -216,6 +219,29 @@ async fn every_documented_success_is_what_the_server_answers() {
 
     walk.call("GET", "/ws/socket", "/ws/socket", handshake(&token), 101)
         .await;
+    let stream = Listen::with(&token).open(server.public).await;
+    walk.check("GET", "/sse", &stream.head);
+    let over = |request: Request| request.bearer("over");
+    walk.call("GET", "/sse", "/sse", over, 204).await;
+    let left = json!({"receiverId": "bob", "message": "still unread"});
+    walk.call("POST", "/notices", "/notices", with(KEY, left), 201)
+        .await;
+    walk.call("GET", "/poll", "/poll?wait=0&session=a", client, 200)
+        .await;
+    walk.call(
+        "GET",
+        "/poll",
+        "/poll?wait=1&session=b&limit=1",
+        client,
+        200,
+    )
+    .await;
+    let link = format!("/page?SESSION_TOKEN_KEY={token}");
+    walk.call("GET", "/page", &link, anyone, 303).await;
+    let page = walk.call("GET", "/page", "/page", client, 200).await;
+    let form = page_form(&page, "carol", "by the page");
+    let submit = |request: Request| request.bearer(&token).body(form.clone());
+    walk.call("POST", "/page", "/page", submit, 303).await;
     let _online = [server.connect("alice").await, server.connect("bob").await];
     walk.call("GET", "/accounts", "/accounts", service, 200)
         .await;
@@ -255,8 +281,13 @@ async fn every_documented_success_is_what_the_server_answers() {
     .await;
     walk.call("GET", "/openapi.json", "/openapi.json", anyone, 200)
         .await;
-    walk.call("GET", "/", "/", anyone, 200).await;
     walk.call("GET", "/", "", anyone, 308).await;
+    for path in ["/", "/client.js"] {
+        let file = walk.call("GET", path, path, anyone, 200).await;
+        let tag = file.header("etag").unwrap().to_owned();
+        let known = move |request: Request| request.header("if-none-match", tag.clone());
+        walk.call("GET", path, path, known, 304).await;
+    }
 
     let missing: Vec<_> = statuses(&document)
         .into_iter()
@@ -267,6 +298,18 @@ async fn every_documented_success_is_what_the_server_answers() {
         missing.is_empty(),
         "documented, and not seen here: {missing:?}"
     );
+}
+
+/// The form of the page, filled in.
+fn page_form(page: &Response, receiver: &str, message: &str) -> String {
+    let start = "name=formToken value=\"";
+    let at = page.text().find(start).expect("a form token") + start.len();
+    let token = page.text()[at..].split('"').next().unwrap();
+    form_urlencoded::Serializer::new(String::new())
+        .append_pair("formToken", token)
+        .append_pair("receiverId", receiver)
+        .append_pair("message", message)
+        .finish()
 }
 
 /// Method, path and status of every documented answer.
@@ -306,6 +349,9 @@ async fn every_documented_refusal_that_a_caller_can_bring_about_is_what_the_serv
     for ((method, path), operation) in operations(&document) {
         let responses = &operation["responses"];
         let path = path.strip_prefix("/notice").unwrap().to_owned();
+        if ["/sse", "/poll", "/page"].contains(&path.as_str()) {
+            continue;
+        }
         let target = path.replace("{id}", "x");
         let documented = |status: &str| responses[status].is_object();
         let credential =
@@ -431,9 +477,14 @@ async fn every_documented_refusal_that_a_caller_can_bring_about_is_what_the_serv
     };
     walk.call("GET", "/ws/socket", "/ws/socket", from_a_page, 403)
         .await;
+    let dora = server.token("dora").await;
+    refused_transports(&mut walk, &token, &dora, cookie).await;
     let _first = server.connect("bob").await;
     walk.call("GET", "/ws/socket", "/ws/socket", handshake(&token), 429)
         .await;
+    for path in ["/sse", "/poll", "/page"] {
+        walk.call("GET", path, path, bare, 429).await;
+    }
     server.drain(3600).await.expect(200);
     walk.call("GET", "/ws/socket", "/ws/socket", handshake(&token), 503)
         .await;
@@ -448,6 +499,57 @@ async fn every_documented_refusal_that_a_caller_can_bring_about_is_what_the_serv
         missing.is_empty(),
         "documented, and not seen here: {missing:?}"
     );
+}
+
+/// The refusals of the transports that are no WebSocket. Bob's inbox is full.
+async fn refused_transports(
+    walk: &mut Walk<'_>,
+    bob: &str,
+    dora: &str,
+    cookie: impl Fn(Request) -> Request,
+) {
+    let nobody = |request: Request| request;
+    let wrong = |request: Request| request.bearer("wrong");
+    let bob = |request: Request| request.bearer(bob);
+    let dora = |request: Request| request.bearer(dora);
+    for path in ["/sse", "/poll", "/page"] {
+        walk.call("GET", path, path, nobody, 401).await;
+        walk.call("GET", path, path, &cookie, 403).await;
+    }
+    walk.call("GET", "/poll", "/poll", wrong, 401).await;
+    let with_body = |request: Request| dora(request).body("x");
+    walk.call("GET", "/sse", "/sse", with_body, 400).await;
+    walk.call("GET", "/poll", "/poll?wait=61", bob, 400).await;
+    let acks = format!("/poll?ack={}", vec!["x"; 1001].join(","));
+    walk.call("GET", "/poll", &acks, bob, 413).await;
+
+    walk.call("POST", "/page", "/page", nobody, 401).await;
+    walk.call("POST", "/page", "/page", dora, 403).await;
+    let half = |request: Request| dora(request).header("content-length", "9").body("x");
+    walk.call("POST", "/page", "/page", half, 408).await;
+    let page = walk.call("GET", "/page", "/page", dora, 200).await;
+    for (receiver, message, status) in [
+        ("", "to nobody", 400),
+        ("carol", &*"x".repeat(70_000), 413),
+        ("bob", "to a full inbox", 429),
+    ] {
+        let form = page_form(&page, receiver, message);
+        let submit = |request: Request| dora(request).body(form.clone());
+        walk.call("POST", "/page", "/page", submit, status).await;
+    }
+
+    let single = Server::with(&[("NOTICE_SESSIONS_ONE_PER_ACCOUNT", "true")]);
+    let token = single.token("erik").await;
+    let mut poll = Connection::open(single.public).await.unwrap();
+    let request = Request::get("/notice/poll?wait=60").bearer(&token);
+    poll.write(&request.bytes()).await.unwrap();
+    single.reaches_sessions("erik", 1).await;
+    let _newer = Device::connect(&single, "erik", Carrier::V1).await;
+    let answer = in_time("the answer", poll.read())
+        .await
+        .unwrap()
+        .expect(409);
+    walk.check("GET", "/poll", &answer);
 }
 
 #[tokio::test]
@@ -622,6 +724,9 @@ fn codes() -> Vec<Code> {
         Code::IdempotencyConflict,
         Code::RateLimited,
         Code::TooManySessions,
+        Code::FormNotOurs,
+        Code::Removed,
+        Code::Superseded,
         Code::RequestTimeout,
         Code::Overloaded,
         Code::Draining,
@@ -642,6 +747,9 @@ fn codes() -> Vec<Code> {
             | Code::IdempotencyConflict
             | Code::RateLimited
             | Code::TooManySessions
+            | Code::FormNotOurs
+            | Code::Removed
+            | Code::Superseded
             | Code::RequestTimeout
             | Code::Overloaded
             | Code::Draining

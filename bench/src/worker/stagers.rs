@@ -47,7 +47,8 @@ pub(crate) struct Stagers {
     plan: Rc<Plan>,
     dialect: Rc<dyn Dialect>,
     list: Vec<Stager>,
-    free: Vec<usize>,
+    /// Taken by turns: one that is left alone for long is closed by servers.
+    free: VecDeque<usize>,
     waiting: VecDeque<Job>,
     buffer: Vec<u8>,
     texts: Vec<String>,
@@ -66,7 +67,7 @@ impl Stagers {
             plan,
             dialect,
             list: Vec::new(),
-            free: Vec::new(),
+            free: VecDeque::new(),
             waiting: VecDeque::new(),
             buffer: vec![0; 256 * 1024],
             texts: Vec::new(),
@@ -117,7 +118,7 @@ impl Stagers {
 
     /// Starts a job, or keeps it until a connection is free.
     pub(crate) fn submit(&mut self, job: Job, deliveries: &Deliveries) -> Result<()> {
-        match self.free.pop() {
+        match self.free.pop_front() {
             Some(index) => self.send(index, job, deliveries),
             None => {
                 self.waiting.push_back(job);
@@ -139,7 +140,7 @@ impl Stagers {
                 .context("staging could not connect")?
         {
             stager.connected = true;
-            self.free.push(index);
+            self.free.push_back(index);
         }
         if event.is_writable() {
             stager.peer.flush()?;
@@ -229,7 +230,7 @@ impl Stagers {
         match self.waiting.pop_front() {
             Some(next) => self.send(index, next, deliveries),
             None => {
-                self.free.push(index);
+                self.free.push_back(index);
                 Ok(())
             }
         }

@@ -15,7 +15,7 @@ use crate::config::{
     WriteConcern,
 };
 use crate::credentials::{CredentialFiles, Keys, Live};
-use crate::delivery::{DrainControl, Registry, RegistryLimits};
+use crate::delivery::{DrainControl, RebalanceControl, Registry, RegistryLimits};
 use crate::demo::Demo;
 use crate::http::{Code, Parts, Services, Startup};
 use crate::inbox::embedded::{EmbeddedStore, Options};
@@ -300,6 +300,7 @@ impl Backends {
             registry: Arc::clone(&self.registry),
             cluster: Arc::clone(&self.cluster),
             drain: Arc::new(DrainControl::new(Arc::clone(&self.registry))),
+            rebalance: RebalanceControl::new(Arc::clone(&self.registry)),
             metrics: Arc::clone(&self.metrics),
             config: Arc::clone(config),
             keys: Arc::clone(&self.keys),

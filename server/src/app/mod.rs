@@ -19,6 +19,7 @@ use crate::delivery::{DrainPace, Heart, HeartPace, TokenWatch};
 use crate::demo::DemoError;
 use crate::http::{
     Listener, ListenerOptions, RawConnections, Services, Startup, admin_routes, public_routes,
+    tidy_pollers,
 };
 use crate::inbox::embedded::OpenError;
 use crate::inbox::mongodb::MongoOpenError;
@@ -115,6 +116,7 @@ impl Running {
         let heart = Heart::new(Arc::clone(&registry), heart_pace(config), backends.clock());
         self.run("the heart", heart.run());
         self.run("the rates", forget_idle_rates(Arc::clone(services)));
+        self.run("the pollers", tidy_pollers(Arc::clone(services)));
         let watch = TokenWatch::new(registry, Arc::clone(&services.tokens));
         self.run("the watch over tokens", watch.run());
         backends.run(config, |name, part| self.run(name, part));
@@ -254,6 +256,7 @@ impl App {
         // What ends first is told by what ends later: calls by the store, the store by the bus.
         let mut parts = self.parts;
         parts.end_listeners().await;
+        self.services.forget_pollers();
         self.backends.close().await;
         self.services.cluster.say_goodbye().await;
         parts.tasks.shutdown().await;

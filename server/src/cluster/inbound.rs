@@ -113,6 +113,7 @@ impl Member {
                     .heard(envelope.from, tokio::time::Instant::now());
             }
             (Channel::Nodes, Letter::Goodbye) => self.roll.lock().said_goodbye(envelope.from),
+            (_, Letter::Kicked(account)) => self.registry().remember_kicked(&account),
             (_, Letter::Revoked(token, account)) => {
                 self.close_token(&token, account.as_ref());
             }

@@ -4,7 +4,7 @@
 //! account over in one order, the bus's. Everything else frees windows or takes back, in any order, and is applied here
 //! at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,18 @@ impl Member {
     #[must_use]
     pub fn observer(self: &Arc<Self>) -> Arc<dyn CommitObserver> {
         Arc::new(Relay(Arc::clone(self)))
+    }
+
+    /// Whoever of these is online anywhere looks into the inbox once more: it may hold what nobody was told of.
+    pub fn look_again(self: &Arc<Self>, accounts: impl Iterator<Item = AccountId>) {
+        let mut messages = Vec::new();
+        for account in accounts.collect::<BTreeSet<_>>() {
+            self.registry().look_again(&account);
+            messages.push(self.letter(Channel::Account(account), &Letter::Look));
+        }
+        if !messages.is_empty() {
+            self.publish_or_owe(messages);
+        }
     }
 
     fn apply(&self, event: Committed, out: &mut Outbound) {

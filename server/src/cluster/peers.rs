@@ -232,6 +232,9 @@ impl Member {
         if self.parts.bus.is_none() {
             return Ok(());
         }
+        // A browser may come back at any node, also one that has no session of the account.
+        let letter = Letter::Kicked(account.clone());
+        drop(self.publish(vec![self.letter(Channel::Nodes, &letter)]));
         let channel = Channel::Account(account.clone());
         let heard = self
             .ask(channel, Question::Close { revoke }, PATIENCE)
@@ -248,9 +251,7 @@ impl Member {
         if revoke {
             sessions = self.revoke_tokens_of(account, sessions).await?;
         }
-        sessions
-            .iter()
-            .for_each(|session| session.close(CloseReason::Kicked));
+        self.registry().kick(account, &sessions);
         Ok(())
     }
 

@@ -47,6 +47,8 @@ pub(super) enum Letter {
     Revoked(TokenDigest, Option<AccountId>),
     /// A session joined at this time where an account may have one only: older ones make room.
     Joined(Millis),
+    /// A service call removed this account: its clients are not to come back by themselves for a while.
+    Kicked(AccountId),
     /// The sender is there and can be heard.
     Here,
     /// The sender ends in good order: nothing is left that it could not tell.
@@ -124,6 +126,8 @@ struct Frame<'a> {
     revoked: Option<RevokedFrame>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     joined: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kicked: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "is_false")]
     here: bool,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -224,6 +228,7 @@ impl Frame<'_> {
             look: false,
             revoked: None,
             joined: None,
+            kicked: None,
             here: false,
             goodbye: false,
             number: None,
@@ -269,6 +274,7 @@ fn encode(from: NodeId, sent: Millis, letter: &Letter) -> Bytes {
             });
         }
         Letter::Joined(since) => frame.joined = Some(*since),
+        Letter::Kicked(account) => frame.kicked = Some(account.as_str().into()),
         Letter::Here => frame.here = true,
         Letter::Goodbye => frame.goodbye = true,
         Letter::Ask(number, _) => {
@@ -350,6 +356,9 @@ fn letter_of(frame: Frame<'_>, channel: &Channel) -> Letter {
     if let (Some(number), Some(answer)) = (frame.number, frame.answer) {
         let answer = serde_json::from_str(answer.get()).unwrap_or(Answer::Unknown);
         return Letter::Answer(number, answer);
+    }
+    if let Some(account) = frame.kicked {
+        return Letter::Kicked(AccountId::trusted(&account));
     }
     match (frame.look, frame.joined) {
         (true, _) => Letter::Look,

@@ -60,6 +60,7 @@ fn every_other_kind_reads_back() {
         Letter::Revoked(TokenDigest([0x5a; 32]), Some(AccountId::trusted("u1"))),
         Letter::Revoked(TokenDigest([0x5a; 32]), None),
         Letter::Joined(1_790_000_000_123),
+        Letter::Kicked(AccountId::trusted("u1")),
         Letter::Here,
         Letter::Goodbye,
         Letter::Ask(3, Question::Sessions),

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::secret_files::InFile;
 use super::types::{
     AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
-    Retention, SessionConfig, StoreConfig, is_public,
+    PageConfig, Retention, SessionConfig, StoreConfig, is_public,
 };
 use super::value::{Value, items};
 use super::{
@@ -59,6 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, variables: &Variables) -> Config {
         auth: auth(reader),
         sessions: sessions(reader),
         delivery: delivery(reader),
+        page: page(reader),
         drain: drain(reader),
         limits: limits(reader),
         retention: retention(reader),
@@ -190,6 +191,12 @@ fn delivery(reader: &mut Reader<'_>) -> DeliveryConfig {
         sweep: reader.time("delivery.sweep_seconds", 1..=3600, SECOND),
         poll_busy: reader.millis("delivery.poll_busy_ms", POLL),
         poll_idle: reader.millis("delivery.poll_idle_ms", POLL),
+    }
+}
+
+fn page(reader: &mut Reader<'_>) -> PageConfig {
+    PageConfig {
+        refresh: reader.time("page.refresh_seconds", 2..=3600, SECOND),
     }
 }
 

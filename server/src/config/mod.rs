@@ -49,7 +49,7 @@ pub use parse::TrustedProxies;
 pub use redis_uri::{RedisCredentials, RedisEndpoint, RedisServers};
 pub use types::{
     AuthConfig, Config, DeliveryConfig, DrainConfig, Limits, LogConfig, LogFormat, LogLevel,
-    Retention, SessionConfig, StoreConfig,
+    PageConfig, Retention, SessionConfig, StoreConfig,
 };
 pub use uri::HostPort;
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub sessions: SessionConfig,
     /// Pushing to one session.
     pub delivery: DeliveryConfig,
+    /// The page without scripts.
+    pub page: PageConfig,
     /// Leaving in good order.
     pub drain: DrainConfig,
     /// What is refused above a bound.
@@ -109,6 +111,13 @@ pub struct DeliveryConfig {
     pub poll_busy: Duration,
     /// The pause after a poll that found nothing; at least `poll_busy`.
     pub poll_idle: Duration,
+}
+
+/// The page without scripts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageConfig {
+    /// How often it loads itself again.
+    pub refresh: Duration,
 }
 
 /// How the node empties itself.

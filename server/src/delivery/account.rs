@@ -49,6 +49,17 @@ pub(super) enum Need {
     },
 }
 
+/// How far a session has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// What was unread when it joined has not been looked at yet.
+    New,
+    /// More is known to wait for it.
+    Behind,
+    /// It was handed everything.
+    Live,
+}
+
 /// The sessions of an account and the log between them. See the file's head.
 #[derive(Debug, Default)]
 pub(super) struct AccountState {
@@ -411,6 +422,30 @@ impl AccountState {
         into.extend(slot.mailbox.drain(..count));
         slot.mailbox_bytes = slot.mailbox.iter().map(weight).sum();
         shrink(&mut slot.mailbox);
+    }
+
+    /// How far the session has got.
+    pub(super) fn standing(&self, key: SessionKey) -> Standing {
+        match self.index(key).map(|index| self.slots[index].phase) {
+            Some(Phase::Live) => Standing::Live,
+            Some(Phase::Backlog { looked: false, .. }) => Standing::New,
+            _ => Standing::Behind,
+        }
+    }
+
+    /// What was taken for the session and is not acknowledged, in the order of handing over.
+    pub(super) fn taken(&self, key: SessionKey) -> Vec<NoticeId> {
+        let Some(index) = self.index(key) else {
+            return Vec::new();
+        };
+        let slot = &self.slots[index];
+        let waits = |id: &NoticeId| {
+            let is_it =
+                |item: &Outgoing| matches!(item, Outgoing::Notice(push) if push.id() == *id);
+            slot.mailbox.iter().any(is_it)
+        };
+        let taken = slot.in_flight.iter().copied();
+        taken.filter(|id| !waits(id)).collect()
     }
 
     /// When the oldest notice was created that no session here was handed yet; none when the account's best

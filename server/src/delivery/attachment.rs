@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::account::{Account, Need};
+use super::account::{Account, Need, Standing};
 use super::registry::Registry;
 use super::session::Session;
 use super::slot::Outgoing;
+use crate::domain::NoticeId;
 use crate::inbox::{Inbox, InboxError};
 
 /// A session that joined. Dropping it leaves.
@@ -29,6 +30,18 @@ impl Attachment {
             .state
             .lock()
             .take(self.session.key(), limit, into);
+    }
+
+    /// How far the session has got.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.account.state.lock().standing(self.session.key())
+    }
+
+    /// What was taken for the session and is not acknowledged, in the order of handing over.
+    #[must_use]
+    pub fn taken(&self) -> Vec<NoticeId> {
+        self.account.state.lock().taken(self.session.key())
     }
 
     /// What must be read from the inbox for the session now. What it answers is to be met by

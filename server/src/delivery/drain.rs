@@ -10,16 +10,16 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::registry::Registry;
-use super::session::{CloseReason, Session};
+use super::session::{CloseReason, MoveAsked, MoveReason, Session};
 
 /// How often the next few sessions are asked to go.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// How long a client that was asked to move may take before it is closed with 1012.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Clients asked in one tick open their next connection within so many ms, not all in the same one.
-const SPREAD_MS: u32 = 200;
+const SPREAD_MS: u64 = 200;
 
 /// Over how long a drain is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,14 @@ impl DrainControl {
 
 async fn drain(registry: Arc<Registry>, pace: DrainPace) {
     let mut waiting = Vec::new();
-    registry.each_session(|session| waiting.push(Arc::clone(session)));
+    registry.each_session(|session| {
+        if session.spec().transport.is_asked_for() {
+            // Its client asks again in any case, and another node will answer.
+            session.close(CloseReason::Drained);
+        } else {
+            waiting.push(Arc::clone(session));
+        }
+    });
     let (begun, total) = (Instant::now(), waiting.len());
     let mut asked = Vec::new();
     let mut ticks = tokio::time::interval(TICK);
@@ -134,7 +141,7 @@ async fn drain(registry: Arc<Registry>, pace: DrainPace) {
         while total - waiting.len() < due
             && let Some(session) = waiting.pop()
         {
-            ask_to_go(&session);
+            ask_to_go(&registry, &session);
             asked.push((Instant::now() + PATIENCE, session));
         }
         close_the_impatient(&mut asked);
@@ -145,13 +152,18 @@ async fn drain(registry: Arc<Registry>, pace: DrainPace) {
     }
 }
 
-fn ask_to_go(session: &Session) {
+fn ask_to_go(registry: &Registry, session: &Session) {
     if session.spec().control_frames {
-        let after = u32::try_from(session.key().0 % u64::from(SPREAD_MS)).unwrap_or(0);
-        session.ask_to_move(after);
+        registry.ask_to_move(session, spread(session, MoveReason::Drain));
     } else {
         session.close(CloseReason::Drained);
     }
+}
+
+/// A move after a while that differs from session to session.
+pub(super) fn spread(session: &Session, reason: MoveReason) -> MoveAsked {
+    let after_ms = u32::try_from(session.key().0 % SPREAD_MS).unwrap_or(0);
+    MoveAsked { after_ms, reason }
 }
 
 /// Closes those whose time is over; forgets them, whether they went by themselves or not.

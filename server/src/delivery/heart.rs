@@ -1,4 +1,4 @@
-//! The heart: one task that looks at every session's pulse and token once a second.
+//! The heart: one task that looks at every session's pulse, token and alarm once a second.
 //!
 //! No session has a timer of its own. A beat over 20,000 sessions costs about a millisecond; a timer in each
 //! would cost memory in each.
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::registry::{Registry, SHARDS};
-use super::session::{CloseReason, Pulse, Session};
+use super::session::{Alarm, CloseReason, Pulse, Session};
 use crate::clock::{Millis, Now};
 
 /// Each session is looked at so often.
@@ -74,14 +74,28 @@ impl Heart {
     /// A beat in the `second`-th second, for one part of the sessions.
     fn beat(&self, second: u32, part: usize) {
         let now = (self.clock)();
+        let alarms = Alarm::count(Instant::now());
         self.registry.each_session_of_shard(part, |session| {
             beat_pulse(session, second, self.pace);
+            beat_alarm(session, alarms);
             beat_token(session, now, self.pace.warning);
         });
     }
 }
 
+fn beat_alarm(session: &Session, now: u32) {
+    let alarm = &session.pulse.alarm;
+    let at = alarm.load(Relaxed);
+    // Not if it was set anew meanwhile.
+    if at != 0 && at <= now && alarm.compare_exchange(at, 0, Relaxed, Relaxed).is_ok() {
+        session.ask_to_answer();
+    }
+}
+
 fn beat_pulse(session: &Session, second: u32, pace: HeartPace) {
+    if !session.spec().transport.is_pinged() {
+        return;
+    }
     let pulse = &session.pulse;
     let pong_by = pulse.pong_by.load(Relaxed);
     if pong_by != 0 {
@@ -102,9 +116,11 @@ fn beat_pulse(session: &Session, second: u32, pace: HeartPace) {
         pulse.ping_at.store(second + 1 + spread, Relaxed);
     } else if second >= ping_at {
         pulse.ping_at.store(second + pace.ping_seconds, Relaxed);
-        pulse
-            .pong_by
-            .store(second + pace.pong_timeout_seconds, Relaxed);
+        if session.spec().transport.answers_pings() {
+            pulse
+                .pong_by
+                .store(second + pace.pong_timeout_seconds, Relaxed);
+        }
         session.ask_to_ping();
     }
 }
@@ -133,7 +149,7 @@ fn beat_token(session: &Session, now: Millis, warning: Duration) {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::delivery::{AckMode, Attachment, RegistryLimits, SessionSpec, Transport};
+    use crate::delivery::{AckMode, Attachment, RegistryLimits, SessionSpec, Signals, Transport};
     use crate::domain::AccountId;
     use crate::metrics::Metrics;
     use crate::tokens::{HeldToken, TokenDigest};
@@ -162,8 +178,12 @@ mod tests {
     }
 
     fn join(heart: &Heart, expires: Option<Millis>) -> Attachment {
+        join_by(heart, Transport::WebSocket, expires)
+    }
+
+    fn join_by(heart: &Heart, transport: Transport, expires: Option<Millis>) -> Attachment {
         let spec = SessionSpec {
-            transport: Transport::WebSocket,
+            transport,
             ack: AckMode::Explicit,
             control_frames: true,
             window: 1,
@@ -246,6 +266,46 @@ mod tests {
             device.session().take_signals().close,
             Some(CloseReason::PeerDead)
         );
+    }
+
+    #[test]
+    fn a_stream_is_pinged_and_owes_no_pong_and_a_poll_is_not_pinged_at_all() {
+        let heart = heart(&Clock::manual(0));
+        let (stream, poll) = (
+            join_by(&heart, Transport::Sse, None),
+            join_by(&heart, Transport::Poll, None),
+        );
+        let mut pings = 0;
+        for second in 1..=4 * PING {
+            beat_all(&heart, second);
+            let signals = stream.session().take_signals();
+            pings += u32::from(signals.ping);
+            assert_eq!(signals.close, None, "{second}");
+            assert_eq!(poll.session().take_signals(), Signals::default());
+        }
+        assert!((3..=4).contains(&pings), "{pings}");
+    }
+
+    #[test]
+    fn an_alarm_asks_once_for_an_answer_when_its_time_has_come_and_not_when_it_is_taken_back() {
+        let heart = heart(&Clock::manual(0));
+        let (due, later, never) = (
+            join_by(&heart, Transport::Poll, None),
+            join_by(&heart, Transport::Poll, None),
+            join_by(&heart, Transport::Poll, None),
+        );
+        due.session().set_alarm(Some(Instant::now()));
+        later
+            .session()
+            .set_alarm(Some(Instant::now() + Duration::from_secs(3600)));
+        never.session().set_alarm(Some(Instant::now()));
+        beat_all(&heart, 1);
+        never.session().set_alarm(None);
+        assert!(due.session().take_signals().answer);
+        assert!(!later.session().take_signals().answer);
+        assert!(!never.session().take_signals().answer);
+        beat_all(&heart, 2);
+        assert!(!due.session().take_signals().answer, "asked once");
     }
 
     #[test]

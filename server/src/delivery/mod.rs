@@ -10,19 +10,24 @@ mod attachment;
 mod drain;
 mod heart;
 mod push;
+mod rebalance;
 mod registry;
 mod session;
 mod settled;
 mod slot;
 mod token_watch;
 
+pub use account::Standing;
 pub use attachment::{Attachment, Supply};
 pub use drain::{DrainControl, DrainPace};
 pub use heart::{Heart, HeartPace};
 pub use push::{Push, Shape};
+pub use rebalance::{RebalanceAsk, RebalanceControl};
 pub use registry::{
     AccountView, JoinRefused, Presence, Registry, RegistryLimits, SHARDS, SessionView,
 };
-pub use session::{AckMode, CloseReason, MoveReason, Session, SessionSpec, Signals, Transport};
+pub use session::{
+    AckMode, CloseReason, MoveAsked, MoveReason, Session, SessionSpec, Signals, Transport,
+};
 pub use slot::Outgoing;
 pub use token_watch::TokenWatch;

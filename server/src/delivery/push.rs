@@ -15,6 +15,8 @@ pub enum Shape {
     Bare,
     /// `{"type":"notice","notice":{...}}`: `notice.v1`.
     Enveloped,
+    /// The notice's JSON as a server-sent event.
+    Event,
 }
 
 /// A notice with its encodings, each made when it is first asked for and shared from then on.
@@ -29,6 +31,7 @@ pub struct Push {
     swept: bool,
     bare: OnceLock<Bytes>,
     enveloped: OnceLock<Bytes>,
+    event: OnceLock<Bytes>,
 }
 
 impl Push {
@@ -43,6 +46,7 @@ impl Push {
             swept: false,
             bare: OnceLock::new(),
             enveloped: OnceLock::new(),
+            event: OnceLock::new(),
         }
     }
 
@@ -57,6 +61,7 @@ impl Push {
             swept,
             bare: OnceLock::new(),
             enveloped: OnceLock::new(),
+            event: OnceLock::new(),
         }
     }
 
@@ -109,8 +114,14 @@ impl Push {
             Shape::Enveloped => self
                 .enveloped
                 .get_or_init(|| frame(&self.encode(br#"{"type":"notice","notice":"#, b"}"))),
+            Shape::Event => self.event.get_or_init(|| frame(&self.encode(b"", b""))),
         };
         encoded.clone()
+    }
+
+    /// The notice's JSON alone, appended to `text`: for an answer that only one session gets.
+    pub fn write_json(&self, text: &mut Vec<u8>) {
+        self.notice.write_json(false, self.redelivered, text);
     }
 
     fn encode(&self, before: &[u8], after: &[u8]) -> Vec<u8> {

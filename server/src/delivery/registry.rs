@@ -1,18 +1,18 @@
 //! Who is online on this node: accounts by id, their sessions, and the way from a commit to them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::account::{Account, AccountState};
 use super::attachment::Attachment;
 use super::push::Push;
-use super::session::{CloseReason, Session, SessionSpec};
+use super::session::{CloseReason, MoveAsked, Session, SessionSpec};
 use crate::clock::Millis;
 use crate::domain::{AccountId, Notice, NoticeId};
 use crate::inbox::{CommitObserver, Committed, MarkRead, Reader, SessionKey, Telling, Withdrawal};
@@ -77,6 +77,38 @@ pub trait Presence: Send + Sync + 'static {
     fn horizon(&self) -> Millis;
 }
 
+/// Accounts whose sessions a service call removed a moment ago: a client that comes back by itself, as browsers' event
+/// streams do, is told to stay away.
+#[derive(Debug, Default)]
+struct Kicked(VecDeque<(Instant, AccountId)>);
+
+/// Longer than a browser takes to come back.
+const KICKED_FOR: Duration = Duration::from_secs(10);
+
+/// Accounts remembered; with more, the oldest is forgotten and its clients come back.
+const KICKED_ACCOUNTS: usize = 10_000;
+
+impl Kicked {
+    fn add(&mut self, account: &AccountId, now: Instant) {
+        self.forget_old(now);
+        if self.0.len() >= KICKED_ACCOUNTS {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, account.clone()));
+    }
+
+    fn holds(&mut self, account: &AccountId, now: Instant) -> bool {
+        self.forget_old(now);
+        self.0.iter().any(|(_, kicked)| kicked == account)
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while self.0.front().is_some_and(|(at, _)| now - *at > KICKED_FOR) {
+            self.0.pop_front();
+        }
+    }
+}
+
 type Shard = Mutex<HashMap<AccountId, Arc<Account>, RandomState>>;
 
 /// The sessions of this node.
@@ -89,6 +121,7 @@ pub struct Registry {
     accounts: AtomicUsize,
     next_key: AtomicU64,
     draining: AtomicBool,
+    kicked: Mutex<Kicked>,
     /// None where this node alone writes to the inbox: then every change is told here, in its order.
     presence: OnceLock<Arc<dyn Presence>>,
     /// Told apart from other nodes and earlier lives of this one.
@@ -118,6 +151,7 @@ impl Registry {
             accounts: AtomicUsize::new(0),
             next_key: AtomicU64::new(1),
             draining: AtomicBool::new(false),
+            kicked: Mutex::default(),
             presence: OnceLock::new(),
             boot,
         })
@@ -161,6 +195,13 @@ impl Registry {
 
     pub(super) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Release);
+    }
+
+    /// Asks a session's client to move, unless it was asked before.
+    pub(super) fn ask_to_move(&self, session: &Session, asked: MoveAsked) {
+        if session.ask_to_move(asked) {
+            self.metrics.move_asked(asked.reason);
+        }
     }
 
     /// The text by which a session is known outside.
@@ -294,6 +335,25 @@ impl Registry {
         self.account(account).map_or_else(Vec::new, |entry| {
             entry.state.lock().sessions().cloned().collect()
         })
+    }
+
+    /// Removes the account's sessions here, for a service call: these, and remembers it for a while.
+    pub fn kick(&self, account: &AccountId, sessions: &[Arc<Session>]) {
+        self.remember_kicked(account);
+        for session in sessions {
+            session.close(CloseReason::Kicked);
+        }
+    }
+
+    /// A service call removed the account's sessions, here or at another node.
+    pub fn remember_kicked(&self, account: &AccountId) {
+        self.kicked.lock().add(account, Instant::now());
+    }
+
+    /// Whether a service call removed the account's sessions a moment ago.
+    #[must_use]
+    pub fn was_kicked(&self, account: &AccountId) -> bool {
+        self.kicked.lock().holds(account, Instant::now())
     }
 
     /// What is known of an account here.

@@ -1,8 +1,10 @@
 //! One live session: what is fixed about it, and the signals by which the rest of the server reaches its task.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
@@ -17,18 +19,45 @@ use crate::tokens::HeldToken;
 pub enum Transport {
     /// A WebSocket, with or without `notice.v1`.
     WebSocket,
+    /// A stream of server-sent events.
+    Sse,
+    /// Long and short polls: the session is online while one is parked and a while after.
+    Poll,
+    /// The page without scripts, which polls by loading itself again.
+    Page,
 }
 
 impl Transport {
     /// All of them, for metrics that exist from the start.
-    pub const ALL: [Self; 1] = [Self::WebSocket];
+    pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::Poll, Self::Page];
 
     /// The name in metrics and answers.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::Poll => "poll",
+            Self::Page => "page",
         }
+    }
+
+    /// Whether something is written now and then to keep the connection known as alive.
+    #[must_use]
+    pub fn is_pinged(self) -> bool {
+        matches!(self, Self::WebSocket | Self::Sse)
+    }
+
+    /// Whether the client answers a ping.
+    #[must_use]
+    pub fn answers_pings(self) -> bool {
+        self == Self::WebSocket
+    }
+
+    /// Whether the session lives on requests that come and go: it has nothing to be moved, only to be answered.
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        matches!(self, Self::Poll | Self::Page)
     }
 }
 
@@ -37,7 +66,7 @@ impl Transport {
 pub enum AckMode {
     /// The client's program.
     Explicit,
-    /// The transport: the pong behind it.
+    /// The transport: the pong behind it, or that the connection took its bytes.
     Automatic,
 }
 
@@ -65,11 +94,13 @@ pub enum CloseReason {
     Drained,
     /// The server's last moment.
     Shutdown,
+    /// This node has more than its share: come back at once, perhaps elsewhere.
+    Rebalanced,
 }
 
 impl CloseReason {
     /// All of them, for metrics that exist from the start.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ClientGone,
         Self::PeerDead,
         Self::Misuse,
@@ -80,6 +111,7 @@ impl CloseReason {
         Self::Superseded,
         Self::Drained,
         Self::Shutdown,
+        Self::Rebalanced,
     ];
 
     /// The name in metrics and logs.
@@ -96,6 +128,7 @@ impl CloseReason {
             Self::Superseded => "superseded",
             Self::Drained => "drained",
             Self::Shutdown => "shutdown",
+            Self::Rebalanced => "rebalanced",
         }
     }
 
@@ -104,19 +137,58 @@ impl CloseReason {
     }
 }
 
-/// Why a client is asked to open another connection.
+/// Why a client is asked to open another connection. A closed set: it labels metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MoveReason {
     /// This node drains.
     Drain,
+    /// This node has more than its share of sessions.
+    Rebalance,
 }
 
 impl MoveReason {
-    /// The name in the `move` frame.
+    /// All of them, for metrics that exist from the start.
+    pub const ALL: [Self; 2] = [Self::Drain, Self::Rebalance];
+
+    /// The name in the `move` frame and in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
+        }
+    }
+}
+
+/// The `move` that a client is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoveAsked {
+    /// Open the other connection after so many ms.
+    pub after_ms: u32,
+    /// Why.
+    pub reason: MoveReason,
+}
+
+impl MoveAsked {
+    /// Set beside the delay where the reason is a rebalance: both must be read together.
+    const REBALANCE: u32 = 1 << 31;
+
+    fn packed(self) -> u32 {
+        match self.reason {
+            MoveReason::Drain => self.after_ms & !Self::REBALANCE,
+            MoveReason::Rebalance => self.after_ms | Self::REBALANCE,
+        }
+    }
+
+    fn unpacked(packed: u32) -> Self {
+        let reason = if packed & Self::REBALANCE == 0 {
+            MoveReason::Drain
+        } else {
+            MoveReason::Rebalance
+        };
+        Self {
+            after_ms: packed & !Self::REBALANCE,
+            reason,
         }
     }
 }
@@ -157,8 +229,8 @@ pub struct Session {
     waker: AtomicWaker,
     close: AtomicU8,
     flags: AtomicU8,
-    /// Delay of the `move` that is to be sent, in ms.
-    move_after: AtomicU32,
+    /// The `move` that is to be sent, packed.
+    move_asked: AtomicU32,
     pub(super) pulse: Pulse,
 }
 
@@ -173,6 +245,25 @@ pub(super) struct Pulse {
     pub(super) heard: AtomicBool,
     /// The server itself does not read from the session now, so silence proves nothing.
     pub(super) deaf: AtomicBool,
+    /// When the session's task wants to be woken, in [`Alarm`]'s count; 0 for never.
+    pub(super) alarm: AtomicU32,
+}
+
+/// Tenths of a second since the first alarm of the process was set: four bytes, where a timer has a hundred.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alarm;
+
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Alarm {
+    /// The count at `at`; never 0.
+    pub(super) fn count(at: Instant) -> u32 {
+        let tenths = at
+            .saturating_duration_since(*EPOCH)
+            .as_millis()
+            .div_ceil(100);
+        u32::try_from(tenths).unwrap_or(u32::MAX - 1) + 1
+    }
 }
 
 const PING: u8 = 1;
@@ -185,6 +276,8 @@ const MOVING: u8 = 16;
 const UNSTORED: u8 = 64;
 /// Set once the client was told that its token ends soon.
 const WARNED: u8 = 32;
+/// A parked request is to be answered now.
+const ANSWER: u8 = 128;
 
 /// What the session's task is to do next, besides writing notices.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -195,10 +288,12 @@ pub struct Signals {
     pub recheck_token: bool,
     /// Tell the client that its token ends soon.
     pub expiring: bool,
-    /// Ask the client to move after so many ms.
-    pub move_after: Option<u32>,
+    /// Ask the client to move.
+    pub move_asked: Option<MoveAsked>,
     /// Take the acknowledgements that were handed back.
     pub unstored: bool,
+    /// Answer the parked request with what there is: its time is over, or another one is here in its place.
+    pub answer: bool,
     /// End the session.
     pub close: Option<CloseReason>,
 }
@@ -216,7 +311,7 @@ impl Session {
             waker: AtomicWaker::new(),
             close: AtomicU8::new(0),
             flags: AtomicU8::new(0),
-            move_after: AtomicU32::new(0),
+            move_asked: AtomicU32::new(0),
             pulse: Pulse::default(),
         }
     }
@@ -243,6 +338,12 @@ impl Session {
     #[must_use]
     pub fn expires(&self) -> Option<Millis> {
         Some(self.expires.load(Ordering::Relaxed)).filter(|&at| at != u64::MAX)
+    }
+
+    /// Why it is to end, if it is.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        CloseReason::from_code(self.close.load(Ordering::Acquire))
     }
 
     /// Whether it came with, or was refreshed by, this token.
@@ -296,12 +397,17 @@ impl Session {
         self.wake();
     }
 
-    /// Asks the client to move after `after_ms`, once; true when this call was the first.
-    pub fn ask_to_move(&self, after_ms: u32) -> bool {
+    /// Whether the client was asked to move.
+    pub(super) fn is_asked_to_move(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & MOVING != 0
+    }
+
+    /// Asks the client to move, once; true when this call was the first.
+    pub fn ask_to_move(&self, asked: MoveAsked) -> bool {
         if self.flags.fetch_or(MOVING, Ordering::AcqRel) & MOVING != 0 {
             return false;
         }
-        self.move_after.store(after_ms, Ordering::Relaxed);
+        self.move_asked.store(asked.packed(), Ordering::Relaxed);
         self.raise(MOVE);
         true
     }
@@ -313,6 +419,20 @@ impl Session {
 
     pub(super) fn ask_to_ping(&self) {
         self.raise(PING);
+    }
+
+    /// Has the parked request answered now.
+    pub fn ask_to_answer(&self) {
+        self.raise(ANSWER);
+    }
+
+    /// Has the heart ask for an answer once `at` is past, within a second; none takes it back.
+    pub fn set_alarm(&self, at: Option<Instant>) {
+        let count = at.map_or(0, Alarm::count);
+        self.pulse.alarm.store(count, Ordering::Relaxed);
+        if at.is_none() {
+            self.flags.fetch_and(!ANSWER, Ordering::AcqRel);
+        }
     }
 
     pub(super) fn ask_to_recheck_token(&self) {
@@ -346,8 +466,8 @@ impl Session {
     #[must_use]
     pub fn take_signals(&self) -> Signals {
         let close = CloseReason::from_code(self.close.load(Ordering::Acquire));
-        let flags =
-            self.flags.load(Ordering::Acquire) & (PING | RECHECK | EXPIRING | MOVE | UNSTORED);
+        let flags = self.flags.load(Ordering::Acquire)
+            & (PING | RECHECK | EXPIRING | MOVE | UNSTORED | ANSWER);
         if flags == 0 {
             return Signals {
                 close,
@@ -358,9 +478,11 @@ impl Session {
         Signals {
             ping: flags & PING != 0,
             unstored: flags & UNSTORED != 0,
+            answer: flags & ANSWER != 0,
             recheck_token: flags & RECHECK != 0,
             expiring: flags & EXPIRING != 0,
-            move_after: (flags & MOVE != 0).then(|| self.move_after.load(Ordering::Relaxed)),
+            move_asked: (flags & MOVE != 0)
+                .then(|| MoveAsked::unpacked(self.move_asked.load(Ordering::Relaxed))),
             close,
         }
     }

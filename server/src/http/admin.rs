@@ -1,4 +1,4 @@
-//! The admin listener: probes, metrics, load and the drain verbs.
+//! The admin listener: probes, metrics, load, and the verbs that drain and rebalance.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use warp::Filter;
 use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
+use warp::{Filter, Rejection};
 
 use super::drain_proof;
 use super::exchange::{Answer, Head, empty, head, json, read_body, recover, respond};
@@ -18,12 +18,12 @@ use super::listener::Peer;
 use super::problem::{Code, Problem};
 use super::services::Services;
 use super::strict_json::parse;
-use crate::delivery::{DrainPace, JoinRefused};
+use crate::delivery::{DrainPace, JoinRefused, RebalanceAsk};
 
-/// The body of `POST /drain`.
-const DRAIN_BODY: usize = 4096;
+/// The body of `POST /drain` and `POST /rebalance`.
+const VERB_BODY: usize = 4096;
 
-/// A drain may be spread over so much time.
+/// Either may be spread over so much time.
 const LONGEST_WINDOW: u64 = 24 * 3600;
 
 /// What the admin listener serves while the server starts, and from then on: probes ask from the first moment on.
@@ -63,10 +63,6 @@ impl Startup {
 pub fn admin_routes(
     startup: &Arc<Startup>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
-    let with = |startup: &Arc<Startup>| {
-        let startup = Arc::clone(startup);
-        warp::any().map(move || Arc::clone(&startup))
-    };
     let live = warp::path!("livez")
         .and(warp::get())
         .map(|| text(StatusCode::OK, "ok\n".to_owned()));
@@ -82,7 +78,31 @@ pub fn admin_routes(
         .and(warp::get())
         .and(with(startup))
         .map(|startup: Arc<Startup>| respond(startup.services().and_then(|it| tell_load(&it))));
-    let drain = warp::path!("drain")
+    live.or(ready)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(load)
+        .unify()
+        .or(drain_routes(startup))
+        .unify()
+        .or(rebalance_routes(startup))
+        .unify()
+        .recover(recover)
+        .unify()
+}
+
+fn with(
+    startup: &Arc<Startup>,
+) -> impl Filter<Extract = (Arc<Startup>,), Error = Infallible> + Clone + use<> {
+    let startup = Arc::clone(startup);
+    warp::any().map(move || Arc::clone(&startup))
+}
+
+fn drain_routes(
+    startup: &Arc<Startup>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
+    let start = warp::path!("drain")
         .and(warp::post())
         .and(with(startup))
         .and(head())
@@ -96,27 +116,45 @@ pub fn admin_routes(
                 }
             },
         );
-    let undrain = warp::path!("drain")
+    let stop = warp::path!("drain")
         .and(warp::delete())
         .and(with(startup))
         .and(head())
         .and(warp::ext::get::<Peer>())
         .map(|startup: Arc<Startup>, head, Peer(peer): Peer| {
-            let undrain = |services: Arc<Services>| stop_drain(&services, &head, peer);
-            respond(startup.services().and_then(undrain))
+            let stop = |services: Arc<Services>| stop_drain(&services, &head, peer);
+            respond(startup.services().and_then(stop))
         });
-    live.or(ready)
-        .unify()
-        .or(metrics)
-        .unify()
-        .or(load)
-        .unify()
-        .or(drain)
-        .unify()
-        .or(undrain)
-        .unify()
-        .recover(recover)
-        .unify()
+    start.or(stop).unify()
+}
+
+fn rebalance_routes(
+    startup: &Arc<Startup>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
+    let start = warp::path!("rebalance")
+        .and(warp::post())
+        .and(with(startup))
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::body::stream())
+        .then(
+            |startup: Arc<Startup>, head, Peer(peer): Peer, body| async move {
+                match startup.services() {
+                    Ok(services) => respond(start_rebalance(&services, &head, peer, body).await),
+                    Err(problem) => respond(Err(problem)),
+                }
+            },
+        );
+    let stop = warp::path!("rebalance")
+        .and(warp::delete())
+        .and(with(startup))
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .map(|startup: Arc<Startup>, head, Peer(peer): Peer| {
+            let stop = |services: Arc<Services>| stop_rebalance(&services, &head, peer);
+            respond(startup.services().and_then(stop))
+        });
+    start.or(stop).unify()
 }
 
 fn text(status: StatusCode, body: String) -> Response {
@@ -190,6 +228,9 @@ fn scrape(services: &Services) -> Answer {
     metrics
         .draining
         .set(i64::from(services.registry.is_draining()));
+    metrics
+        .rebalancing
+        .set(i64::try_from(services.rebalance.left()).unwrap_or(i64::MAX));
     metrics.set_oldest_unpushed(services.registry.oldest_unpushed_age(services.inbox.now()));
     let body = metrics
         .render()
@@ -208,6 +249,7 @@ struct Load<'a> {
     accounts: usize,
     capacity: usize,
     draining: bool,
+    rebalancing: usize,
     node: &'a str,
 }
 
@@ -220,6 +262,7 @@ fn tell_load(services: &Services) -> Answer {
             accounts: registry.accounts(),
             capacity: registry.limits().sessions,
             draining: registry.is_draining(),
+            rebalancing: services.rebalance.left(),
             node: &services.config.node_name,
         },
     )
@@ -237,13 +280,21 @@ where
     B: bytes::Buf + Send,
 {
     may_drain(services, head, peer)?;
-    let body = read_body(body, DRAIN_BODY, services.config.limits.body_timeout).await?;
+    let body = read_body(body, VERB_BODY, services.config.limits.body_timeout).await?;
     let input = if body.is_empty() {
         DrainInput::default()
     } else {
         parse(&body)?
     };
-    let window = match input.window_seconds {
+    let pace = pace(services, input.window_seconds)?;
+    services.rebalance.stop();
+    services.drain.start(pace);
+    tell_load(services)
+}
+
+/// That of the call, or the configured one.
+fn pace(services: &Services, window_seconds: Option<u64>) -> Result<DrainPace, Problem> {
+    let window = match window_seconds {
         None => services.config.drain.window,
         Some(seconds) if seconds <= LONGEST_WINDOW => Duration::from_secs(seconds),
         Some(_) => {
@@ -252,8 +303,7 @@ where
             )));
         }
     };
-    services.drain.start(DrainPace { window });
-    tell_load(services)
+    Ok(DrainPace { window })
 }
 
 fn stop_drain(services: &Services, head: &Head, peer: IpAddr) -> Answer {
@@ -264,6 +314,44 @@ fn stop_drain(services: &Services, head: &Head, peer: IpAddr) -> Answer {
             "the server ends: its drain can't be taken back",
         ));
     }
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RebalanceInput {
+    sessions: usize,
+    window_seconds: Option<u64>,
+    #[serde(default)]
+    legacy: bool,
+}
+
+async fn start_rebalance<S, B>(services: &Services, head: &Head, peer: IpAddr, body: S) -> Answer
+where
+    S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
+    B: bytes::Buf + Send,
+{
+    may_drain(services, head, peer)?;
+    let body = read_body(body, VERB_BODY, services.config.limits.body_timeout).await?;
+    let input: RebalanceInput = parse(&body)?;
+    let pace = pace(services, input.window_seconds)?;
+    if services.registry.is_draining() {
+        return Err(Problem::new(
+            Code::Draining,
+            "the node drains: all of its sessions are asked to go",
+        ));
+    }
+    services.rebalance.start(RebalanceAsk {
+        sessions: input.sessions,
+        pace,
+        legacy: input.legacy,
+    });
+    tell_load(services)
+}
+
+fn stop_rebalance(services: &Services, head: &Head, peer: IpAddr) -> Answer {
+    may_drain(services, head, peer)?;
+    services.rebalance.stop();
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

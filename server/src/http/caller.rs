@@ -98,7 +98,8 @@ fn decode_item(item: &str) -> Result<String, Problem> {
         })
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// The value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let values = headers
         .get_all(COOKIE)
         .into_iter()

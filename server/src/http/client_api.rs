@@ -11,6 +11,7 @@ use warp::http::StatusCode;
 
 use super::exchange::{Answer, Head, json, json_text, read_body};
 use super::intake::ClientInput;
+use super::poll::session_name;
 use super::problem::Problem;
 use super::services::Services;
 use super::strict_json::parse;
@@ -29,9 +30,10 @@ struct SessionBody<'a> {
     expire_time: Option<Millis>,
 }
 
-/// `GET /session`.
+/// `GET /session`: also how a browser learns why a WebSocket was refused, for it is not told the answer itself.
 pub(super) async fn session(services: Arc<Services>, head: Head) -> Answer {
     let client = services.client(&head.headers, &head.query).await?;
+    services.admits().map_err(|refused| refused.problem)?;
     let body = SessionBody {
         account_id: &client.grant.account,
         expire_time: client.grant.expires,
@@ -153,10 +155,12 @@ where
     let body = read_body(body, services.small_body(), limits.body_timeout).await?;
     let body: AckBody<'_> = parse(&body)?;
     let ids = services.intake.ack_ids(body.ids)?;
+    // A poller that acknowledges by this call need not be told of it by its next poll.
+    let poller = services.pollers.session(&client, &session_name(&head)?);
     let request = MarkRead {
+        reader: poller.map_or(Reader::Account, |poller| Reader::Session(poller.key())),
         account: client.grant.account,
         ids,
-        reader: Reader::Account,
     };
     let read = services.inbox.mark_read(request).await?;
     json(StatusCode::OK, &ReadBody { read: read.len() })

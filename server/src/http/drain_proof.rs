@@ -1,4 +1,4 @@
-//! Who may drain a node from off loopback: the holder of a drain key, by a JWT that names the node and ends soon.
+//! Who may drain or rebalance a node from off loopback: the holder of a drain key, by a JWT that names the node and ends soon.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
@@ -34,7 +34,7 @@ fn check_at(
     let refused = |detail: &str| Err(Problem::new(Code::Unauthenticated, detail));
     let Some(token) = caller::api_key(headers) else {
         return refused(
-            "draining from another machine needs Authorization: Bearer with a JWT signed by a drain key",
+            "from another machine this needs Authorization: Bearer with a JWT signed by a drain key",
         );
     };
     let mut rules = Validation::new(Algorithm::EdDSA);

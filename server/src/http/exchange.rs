@@ -21,11 +21,11 @@ pub(super) type Answer = Result<Response, Problem>;
 
 /// The head of a request, as far as handlers look at it.
 #[derive(Debug, Clone)]
-pub struct Head {
+pub(super) struct Head {
     /// Its headers.
-    pub headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// Its query, without the question mark.
-    pub query: String,
+    pub(super) query: String,
 }
 
 /// Extracts the head.
@@ -40,7 +40,7 @@ pub(super) fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clo
 impl Head {
     /// The first value of a query parameter, decoded.
     #[must_use]
-    pub fn parameter(&self, name: &str) -> Option<String> {
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
         let mut pairs = form_urlencoded::parse(self.query.as_bytes());
         pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
     }
@@ -49,7 +49,7 @@ impl Head {
     ///
     /// # Errors
     /// When `limit` is there and is no number from 1 on.
-    pub fn page_limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
+    pub(super) fn page_limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
         let Some(text) = self.parameter("limit") else {
             return Ok(usual);
         };
@@ -63,7 +63,7 @@ impl Head {
     ///
     /// # Errors
     /// When it is anything else.
-    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.parameter(name).as_deref() {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1" | "") => Ok(true),

@@ -309,4 +309,4 @@ fn kind(text: Option<&str>) -> Result<Option<Box<str>>, Problem> {
 
 #[cfg(test)]
 #[path = "intake_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Small, so that a test can go past each of them.
-fn limits() -> Limits {
+pub(in crate::http) fn limits() -> Limits {
     Limits {
         message_bytes: 64,
         account_id_bytes: 16,

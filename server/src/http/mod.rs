@@ -2,18 +2,29 @@
 //! `delivery`.
 
 mod admin;
+mod admission;
 mod assets;
 mod caller;
+mod claim;
 mod client_api;
+mod cors;
+mod courier;
 mod drain_proof;
 mod exchange;
 pub mod intake;
+mod jobs;
 mod listener;
 mod openapi;
+mod outbound;
+mod page;
+mod places;
+mod poll;
 mod problem;
 mod routes;
 mod service_api;
 mod services;
+mod socket;
+mod sse;
 mod strict_json;
 pub mod ws;
 
@@ -22,3 +33,8 @@ pub use listener::{Listener, ListenerOptions, RawConnections};
 pub use problem::{Code, Problem};
 pub use routes::public_routes;
 pub use services::{Parts, Services};
+
+/// Lets pollers leave that have not asked for a while, for ever.
+pub async fn tidy_pollers(services: std::sync::Arc<Services>) {
+    poll::tidy(services).await;
+}

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use warp::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use warp::reply::Response;
 
 use crate::cluster::CloseError;
@@ -37,6 +40,12 @@ pub enum Code {
     RateLimited,
     /// The account has as many sessions as it may.
     TooManySessions,
+    /// A form was not one that the page gave to its sender.
+    FormNotOurs,
+    /// A service call removed the session.
+    Removed,
+    /// A newer session took this one's place.
+    Superseded,
     /// The request did not arrive in time.
     RequestTimeout,
     /// The node can't take more now.
@@ -53,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// Those with which a draft can be refused: the closed set of a metric's label.
-    pub const STAGING: [Self; 11] = [
+    pub const STAGING: [Self; 12] = [
         Self::InvalidArgument,
         Self::Unauthenticated,
         Self::TooLarge,
@@ -64,6 +73,7 @@ impl Code {
         Self::StoreFull,
         Self::StoreUnavailable,
         Self::OriginNotAllowed,
+        Self::FormNotOurs,
         Self::Internal,
     ];
 
@@ -82,6 +92,9 @@ impl Code {
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
             Self::TooManySessions => "TOO_MANY_SESSIONS",
+            Self::FormNotOurs => "FORM_NOT_OURS",
+            Self::Removed => "REMOVED",
+            Self::Superseded => "SUPERSEDED",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::Overloaded => "OVERLOADED",
             Self::Draining => "DRAINING",
@@ -97,12 +110,12 @@ impl Code {
         match self {
             Self::InvalidArgument => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::OriginNotAllowed | Self::FormNotOurs | Self::Removed => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::IdempotencyConflict => StatusCode::CONFLICT,
+            Self::IdempotencyConflict | Self::Superseded => StatusCode::CONFLICT,
             Self::InboxFull | Self::RateLimited | Self::TooManySessions => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -127,6 +140,9 @@ impl Code {
             Self::IdempotencyConflict => "The idempotency key belongs to another request",
             Self::RateLimited => "Too many requests",
             Self::TooManySessions => "Too many sessions of this account",
+            Self::FormNotOurs => "The form is not the page's own",
+            Self::Removed => "The session was removed",
+            Self::Superseded => "A newer session took its place",
             Self::RequestTimeout => "The request came too slowly",
             Self::Overloaded => "The node is full",
             Self::Draining => "The node is draining",
@@ -188,6 +204,16 @@ impl Problem {
     /// The problem as an answer.
     #[must_use]
     pub fn into_response(self) -> Response {
+        let (status, headers, body) = self.to_parts();
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// The same in parts, for who writes it himself.
+    #[must_use]
+    pub fn to_parts(&self) -> (StatusCode, HeaderMap, Vec<u8>) {
         let body = Body {
             r#type: format!("urn:notice:error:{}", self.code.name()),
             title: self.code.title(),
@@ -195,48 +221,31 @@ impl Problem {
             detail: &self.detail,
             code: self.code,
         };
-        let mut response = Response::new(serde_json::to_vec(&body).unwrap_or_default().into());
-        *response.status_mut() = self.code.status();
-        let headers = response.headers_mut();
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        (self.code.status(), self.headers(), body)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = self.retry_after {
-            headers.insert(
-                RETRY_AFTER,
-                HeaderValue::from(
-                    after
-                        .as_millis()
-                        .div_ceil(1000)
-                        .max(1)
-                        .try_into()
-                        .unwrap_or(1_u64),
-                ),
-            );
+            let seconds = after.as_millis().div_ceil(1000).max(1);
+            let seconds = u64::try_from(seconds).unwrap_or(1);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == Code::Unauthenticated {
-            headers.insert(
-                warp::http::header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer"),
-            );
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.code == Code::UpgradeRequired {
-            headers.insert(
-                warp::http::header::CONNECTION,
-                HeaderValue::from_static("upgrade"),
-            );
-            headers.insert(
-                warp::http::header::UPGRADE,
-                HeaderValue::from_static("websocket"),
-            );
-            headers.insert(
-                warp::http::header::SEC_WEBSOCKET_VERSION,
-                HeaderValue::from_static("13"),
-            );
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
-        response
+        headers
     }
 }
 

@@ -2,18 +2,17 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::upgrade::OnUpgrade;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::claim::Manners;
 use super::exchange::{Answer, Head, head, recover, respond, segment};
 use super::listener::Peer;
 use super::services::Services;
-use super::{assets, client_api, openapi, service_api, ws};
+use super::{assets, client_api, cors, openapi, page, poll, service_api, sse, ws};
 
 /// Everything that the public listener serves.
 #[must_use]
@@ -21,38 +20,44 @@ pub fn public_routes(
     services: &Arc<Services>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let base = base_path(&services.config.base_path);
-    let frequent = stage(services)
-        .or(socket(services))
-        .unify()
-        .or(ack(services))
-        .unify()
-        .or(send(services))
-        .unify();
-    let clients = session(services).or(inbox(services)).unify();
-    let notices = notice_state(services).or(recall(services)).unify();
-    let accounts = accounts(services)
-        .or(account(services))
-        .unify()
-        .or(kick(services))
-        .unify();
-    let tokens = issue(services).or(revoke(services)).unify();
-    let others = clients
-        .or(notices)
-        .unify()
-        .or(accounts)
-        .unify()
-        .or(tokens)
-        .unify();
-    let files = assets::routes()
-        .or(openapi::route(&services.config.base_path))
-        .unify();
-    let below = frequent.or(others).unify().or(files).unify();
+    let description = openapi::route(&services.config.base_path);
+    let below = first_that_fits(
+        [
+            stage(services),
+            socket(services),
+            long_poll(services),
+            ack(services),
+            send(services),
+            event_stream(services),
+            session(services),
+            inbox(services),
+            page(services),
+            notice_state(services),
+            recall(services),
+            accounts(services),
+            account(services),
+            kick(services),
+            issue(services),
+            revoke(services),
+            assets::routes(),
+        ],
+        description,
+    );
     // The source design's clients use the path with and without the gateway's prefix.
-    base.and(below)
+    let all = base
+        .and(below)
         .or(socket(services))
         .unify()
         .recover(recover)
-        .unify()
+        .unify();
+    cors::for_pages(services, all)
+}
+
+/// Tries routes in their order, `last` at the end. Each is boxed with those behind it: warp's own type
+/// for so many alternatives takes the compiler minutes, and a request pays only for what it passes.
+fn first_that_fits<const N: usize>(routes: [Route; N], last: Route) -> Route {
+    let last_first = routes.into_iter().rev();
+    last_first.fold(last, |rest, route| route.or(rest).unify().boxed())
 }
 
 fn base_path(path: &str) -> BoxedFilter<()> {
@@ -130,20 +135,48 @@ fn socket(services: &Arc<Services>) -> Route {
         .and(warp::get())
         .and(head())
         .and(warp::ext::get::<Peer>())
-        .and(warp::ext::optional::<OnUpgrade>())
-        .then(move |head, Peer(peer): Peer, on_upgrade| {
-            upgrade(Arc::clone(&services), head, peer, on_upgrade)
+        .and(warp::ext::get::<Manners>())
+        .then(move |head, Peer(peer): Peer, manners| {
+            let answer = ws::upgrade(Arc::clone(&services), head, peer, manners);
+            async { respond(answer.await) }
         })
         .boxed()
 }
 
-async fn upgrade(
-    services: Arc<Services>,
-    head: Head,
-    peer: IpAddr,
-    on_upgrade: Option<OnUpgrade>,
-) -> Response {
-    respond(ws::upgrade(services, head, peer, on_upgrade).await)
+fn event_stream(services: &Arc<Services>) -> Route {
+    let services = Arc::clone(services);
+    warp::path!("sse")
+        .and(warp::get())
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .then(move |head, Peer(peer): Peer| {
+            let answer = sse::open(Arc::clone(&services), head, peer);
+            async { respond(answer.await) }
+        })
+        .boxed()
+}
+
+fn long_poll(services: &Arc<Services>) -> Route {
+    plain(
+        services,
+        warp::path!("poll").and(warp::get()).boxed(),
+        poll::poll,
+    )
+}
+
+fn page(services: &Arc<Services>) -> Route {
+    let (showing, sending) = (Arc::clone(services), Arc::clone(services));
+    let show = warp::path!("page")
+        .and(warp::get())
+        .and(head())
+        .and(warp::ext::get::<Peer>())
+        .then(move |head, Peer(peer): Peer| page::show(Arc::clone(&showing), head, peer));
+    let send = warp::path!("page")
+        .and(warp::post())
+        .and(head())
+        .and(warp::body::stream())
+        .then(move |head, body| page::send(Arc::clone(&sending), head, body));
+    show.or(send).unify().boxed()
 }
 
 fn ack(services: &Arc<Services>) -> Route {

@@ -12,14 +12,15 @@ use warp::http::HeaderMap;
 
 use super::caller;
 use super::intake::{Intake, OTHER_MEMBERS, largest_notice};
+use super::poll::Pollers;
 use super::problem::{Code, Problem};
 use crate::cluster::Member;
 use crate::config::Config;
 use crate::credentials::Keys;
-use crate::delivery::{DrainControl, Registry};
+use crate::delivery::{DrainControl, RebalanceControl, Registry};
 use crate::domain::{AccountId, Draft, Source};
 use crate::inbox::{Inbox, Staged};
-use crate::metrics::{Metrics, RefusalReason};
+use crate::metrics::Metrics;
 use crate::tokens::{Grant, HeldToken, SessionTokens};
 
 /// A token longer than this is no token of anyone's. JWTs with many claims and a long signature stay below.
@@ -40,6 +41,8 @@ pub struct Parts {
     pub cluster: Arc<Member>,
     /// Leaving in good order.
     pub drain: Arc<DrainControl>,
+    /// Giving sessions to other nodes.
+    pub rebalance: RebalanceControl,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The configuration in force.
@@ -55,6 +58,8 @@ pub struct Services {
     pub intake: Intake,
     /// Reads of the inbox for sessions that catch up, at a time: a page may hold two megabytes.
     pub catch_up: Semaphore,
+    /// Who polls.
+    pub(super) pollers: Pollers,
     connects: DefaultDirectRateLimiter,
     stage_rate: Option<DefaultKeyedRateLimiter<Arc<str>>>,
     send_rate: Option<DefaultKeyedRateLimiter<AccountId>>,
@@ -100,6 +105,7 @@ impl Services {
                 .map(|rate| RateLimiter::keyed(per_second(rate))),
             intake: Intake::new(limits),
             catch_up: Semaphore::new(CATCH_UPS),
+            pollers: Pollers::default(),
             parts,
         }
     }
@@ -214,7 +220,17 @@ impl Services {
 
     /// Stages drafts; each has its own result.
     pub async fn stage(&self, drafts: Vec<Draft>) -> Vec<Result<Staged, Problem>> {
+        let keyed = |draft: &Draft| {
+            let has_key = draft.idempotency_key.is_some();
+            has_key.then(|| draft.receiver.clone())
+        };
+        let receivers: Vec<_> = drafts.iter().map(keyed).collect();
         let results = self.inbox.stage(drafts).await;
+        // The node that took the first call may have died before it told anybody.
+        let repeated = results.iter().zip(receivers);
+        let repeated = repeated.filter(|(result, _)| matches!(result, Ok(it) if it.duplicate));
+        self.cluster
+            .look_again(repeated.filter_map(|(_, receiver)| receiver));
         results
             .into_iter()
             .map(|result| result.map_err(Problem::from))
@@ -241,6 +257,11 @@ impl Services {
         if let Some(limiter) = &self.send_rate {
             limiter.retain_recent();
         }
+    }
+
+    /// Lets go of the pollers that wait for their next request, at the server's end.
+    pub fn forget_pollers(&self) {
+        self.pollers.clear();
     }
 
     /// Counts a refused draft or call.
@@ -293,18 +314,4 @@ fn take_permits<K: std::hash::Hash + Eq + Clone>(
 
 fn wait(not_until: &NotUntil<governor::clock::QuantaInstant>) -> Duration {
     not_until.wait_time_from(DefaultClock::default().now())
-}
-
-/// Why a session that met this problem was not let in.
-#[must_use]
-pub(super) fn refusal(problem: &Problem) -> RefusalReason {
-    match problem.code {
-        Code::OriginNotAllowed => RefusalReason::Origin,
-        Code::Draining => RefusalReason::Draining,
-        Code::Overloaded => RefusalReason::NodeFull,
-        Code::TooManySessions => RefusalReason::AccountFull,
-        Code::StoreUnavailable => RefusalReason::StoreUnavailable,
-        Code::Unauthenticated => RefusalReason::Unauthenticated,
-        _ => RefusalReason::Handshake,
-    }
 }

@@ -238,6 +238,18 @@ impl<'a, B: Backend> Suite<'a, B> {
         notices.iter().map(|notice| notice.id).collect()
     }
 
+    async fn resume(
+        &self,
+        who: &str,
+        last: NoticeId,
+        after: Option<NoticeId>,
+        limit: usize,
+    ) -> Vec<NoticeId> {
+        let found = self.store.resume(&account(who), last, after, limit).await;
+        let found = found.expect("read");
+        found.into_iter().map(|notice| notice.id).collect()
+    }
+
     async fn history(&self, who: &str, unread_only: bool) -> Vec<(NoticeId, bool)> {
         let query = HistoryQuery {
             before: None,
@@ -854,6 +866,33 @@ pub async fn an_automatic_read_leaves_a_notice_to_the_other_sessions<B: Backend>
     assert_eq!(suite.fetch("u1", &ids).await, []);
 }
 
+/// Who resumes is offered what was read automatically since shortly before the last it knows, in order and in pages.
+pub async fn who_resumes_is_offered_again_what_was_read_automatically<B: Backend>(backend: &B) {
+    let suite = Suite::begin(backend).await;
+    let old = suite.stage(draft("u1", "too old")).await;
+    backend.advance(6000);
+    let drafts = (0..5).map(|n| draft("u1", &n.to_string())).collect();
+    let ids = suite.stage_all(drafts).await;
+    let other = suite.stage(draft("u2", "of another account")).await;
+    suite.read_by(AUTOMATIC, "u1", &[old]).await;
+    suite.read_by(AUTOMATIC, "u1", &ids[..4]).await;
+    suite.read_by(AUTOMATIC, "u2", &[other]).await;
+    suite.read("u1", &ids[1..2]).await;
+    suite.store.recall(ids[3]).await.expect("recalled");
+    suite.settle().await;
+    let suite = suite.restart().await;
+    assert_eq!(suite.resume("u1", ids[4], None, 9).await, [ids[0], ids[2]]);
+    assert_eq!(suite.resume("u1", ids[4], None, 1).await, [ids[0]]);
+    assert_eq!(suite.resume("u1", ids[4], Some(ids[0]), 9).await, [ids[2]]);
+    assert_eq!(suite.resume("u1", ids[4], Some(ids[2]), 9).await, []);
+    let since_the_old = suite.resume("u1", old, None, 9).await;
+    assert_eq!(since_the_old, [old, ids[0], ids[2]]);
+    assert_eq!(suite.resume("u1", other, None, 9).await, [], "not its own");
+    let unknown = NoticeId::from_bits(ids[4].bits() ^ 1 << 62);
+    assert_eq!(suite.resume("u1", unknown, None, 9).await, []);
+    assert_eq!(suite.resume("u1", ids[4], None, 0).await, []);
+}
+
 /// Recall, of unread and of read ones.
 pub async fn a_recalled_notice_is_gone_for_every_reader<B: Backend>(backend: &B) {
     let suite = Suite::begin(backend).await;
@@ -1267,6 +1306,7 @@ macro_rules! inbox_conformance {
             ids_of_others_unknown_and_repeated_ones_are_passed_over
             what_was_read_stays_read_over_a_restart
             an_automatic_read_leaves_a_notice_to_the_other_sessions
+            who_resumes_is_offered_again_what_was_read_automatically
             a_recalled_notice_is_gone_for_every_reader
             the_state_says_what_became_of_a_notice_and_when
             a_pushed_mark_joins_the_read_that_follows_at_once

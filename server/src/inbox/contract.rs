@@ -120,6 +120,10 @@ pub struct HistoryEntry {
     pub read: bool,
 }
 
+/// How long before the last notice that a client knows it resumes: commits of several nodes land out of order, so what
+/// is a little older may have come to it later.
+pub const RESUME_MARGIN: Duration = Duration::from_secs(5);
+
 /// Why a notice left the inbox without being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdrawal {
@@ -245,6 +249,20 @@ pub trait Inbox: Send + Sync + 'static {
         &self,
         account: &AccountId,
         ids: &[NoticeId],
+    ) -> Result<Vec<Arc<Notice>>, InboxError>;
+
+    /// What was read automatically and may be offered again to a client that resumes behind `last`: created since
+    /// [`RESUME_MARGIN`] before it, not recalled, replaced, expired or explicitly read. Oldest first, at most `limit`,
+    /// going on behind `after`. Nothing when `last` is no id of the account's.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    async fn resume(
+        &self,
+        account: &AccountId,
+        last: NoticeId,
+        after: Option<NoticeId>,
+        limit: usize,
     ) -> Result<Vec<Arc<Notice>>, InboxError>;
 
     /// Marks as read and answers those that were unread. Survives the end of the process when it answers,

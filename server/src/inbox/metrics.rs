@@ -23,6 +23,8 @@ pub enum Operation {
     Recall,
     /// Resolving a session token.
     TokenResolve,
+    /// Reading again what a client that resumes may have missed.
+    Resume,
     /// Making a session token.
     TokenIssue,
     /// Ending session tokens.
@@ -35,11 +37,12 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, to export each from the start.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stage,
         Self::Unread,
         Self::Fetch,
         Self::History,
+        Self::Resume,
         Self::State,
         Self::MarkRead,
         Self::Recall,
@@ -58,6 +61,7 @@ impl Operation {
             Self::Unread => "unread",
             Self::Fetch => "fetch",
             Self::History => "history",
+            Self::Resume => "resume",
             Self::State => "state",
             Self::MarkRead => "mark_read",
             Self::Recall => "recall",

@@ -11,8 +11,8 @@ mod metrics;
 pub mod mongodb;
 
 pub use contract::{
-    CommitObserver, Committed, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead, Reader,
-    SessionKey, StageError, Staged, Telling, Unread, UnreadPage, Withdrawal,
+    CommitObserver, Committed, HistoryEntry, HistoryQuery, Inbox, InboxError, MarkRead,
+    RESUME_MARGIN, Reader, SessionKey, StageError, Staged, Telling, Unread, UnreadPage, Withdrawal,
 };
 pub(crate) use metrics::measured;
 pub use metrics::{NoMetrics, Operation, StoreMetrics};

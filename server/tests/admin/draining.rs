@@ -118,6 +118,17 @@ async fn from_another_address_only_the_holder_of_a_drain_key_may_drain() {
         .await
         .expect_problem(401, "UNAUTHENTICATED");
     undrain.clone().bearer(&good).send(admin).await.expect(204);
+
+    // So it is with rebalancing.
+    let rebalance = Request::post("/rebalance", &json!({"sessions": 0}));
+    let stop = Request::delete("/rebalance");
+    for (verb, status) in [(rebalance, 200), (stop, 204)] {
+        let without = verb.send(admin).await;
+        without.expect_problem(401, "UNAUTHENTICATED");
+        let wrong = verb.clone().bearer(&wrong[0]).send(admin).await;
+        wrong.expect_problem(401, "UNAUTHENTICATED");
+        verb.clone().bearer(&good).send(admin).await.expect(status);
+    }
     // What only tells, and what comes from this machine, needs no proof.
     for path in ["/livez", "/readyz", "/metrics", "/load"] {
         Request::get(path).send(admin).await.expect(200);

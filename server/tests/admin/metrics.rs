@@ -11,7 +11,7 @@ type Label = (&'static str, Vec<&'static str>);
 
 /// Every metric of our own, with its type and the closed set of each label.
 fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
-    let transport = || ("transport", vec!["websocket"]);
+    let transport = || ("transport", vec!["page", "poll", "sse", "websocket"]);
     let path = || ("path", vec!["live", "replay", "sweep"]);
     let operation = || {
         let operations = vec![
@@ -21,6 +21,7 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
             "housekeeping",
             "mark_read",
             "recall",
+            "resume",
             "stage",
             "state",
             "token_issue",
@@ -37,6 +38,7 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
         "kicked",
         "misuse",
         "peer_dead",
+        "rebalanced",
         "shutdown",
         "superseded",
         "token_ended",
@@ -54,6 +56,7 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
         "unauthenticated",
     ];
     let codes = vec![
+        "FORM_NOT_OURS",
         "IDEMPOTENCY_CONFLICT",
         "INBOX_FULL",
         "INTERNAL",
@@ -103,6 +106,11 @@ fn expected_metrics() -> BTreeMap<&'static str, (&'static str, Vec<Label>)> {
         ),
         ("notice_capacity_sessions", ("gauge", vec![])),
         ("notice_draining", ("gauge", vec![])),
+        ("notice_rebalancing", ("gauge", vec![])),
+        (
+            "notice_moves_asked_total",
+            ("counter", vec![("reason", vec!["drain", "rebalance"])]),
+        ),
         ("notice_bus_up", ("gauge", vec![])),
         ("notice_bus_published_total", ("counter", vec![])),
         ("notice_bus_received_total", ("counter", vec![])),

@@ -22,6 +22,11 @@ async fn a_draining_node_is_not_ready_lets_nobody_in_and_says_so() {
             .await
             .expect_problem(503, "DRAINING");
     }
+    // A browser is not told what an upgrade was answered, so it asks.
+    let session = Request::get("/notice/session").bearer(&token);
+    let refused = session.send(server.public).await;
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    refused.expect_problem(503, "DRAINING");
     let metrics = server.metrics().await;
     assert!((metrics.value("notice_draining") - 1.0).abs() < 1e-9);
     let refused = metrics.value("notice_sessions_refused_total{reason=\"draining\"}");
@@ -123,7 +128,8 @@ async fn the_load_tells_sessions_accounts_capacity_and_the_nodes_name() {
         server.connect("u3").await,
     ];
     let expected = json!({
-        "sessions": 3, "accounts": 2, "capacity": 500, "draining": false, "node": "node-a"
+        "sessions": 3, "accounts": 2, "capacity": 500, "draining": false, "rebalancing": 0,
+        "node": "node-a"
     });
     assert_eq!(server.load().await, expected);
 }

@@ -1,6 +1,7 @@
 //! Weakness 9, the number of connections: of an account, of a node, in a second.
 
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::support::{Handshake, Server, eventually};
 
@@ -30,14 +31,20 @@ async fn a_full_node_refuses_with_503_and_is_not_ready_until_a_session_leaves() 
     let server = Server::with(&[("NOTICE_LIMITS_SESSIONS", "2")]);
     let token = server.token("u2").await;
     let first = Handshake::v1(&token).open(server.public).await;
-    let _second = server.connect("u3").await;
+    let mut second = server.connect("u3").await;
     let answer = Handshake::v1(&token).refused(server.public).await;
     answer.expect_problem(503, "OVERLOADED");
-    server.admin_get("/readyz").await.expect(503);
-    assert_eq!(server.load().await["capacity"], 2);
+    let ready = server.admin_get("/readyz").await.expect(503).json();
+    assert_eq!(ready["reason"], "full");
+    let load = server.load().await;
+    assert_eq!(
+        (&load["sessions"], &load["capacity"]),
+        (&json!(2), &json!(2))
+    );
     server.reaches_metric(&refused_for("node_full"), 1.0).await;
-    // Service calls go on.
-    server.stage("u3", "hello").await;
+    // The sessions stay, and service calls go on.
+    let id = server.stage("u3", "hello").await;
+    assert_eq!(second.notice().await.id, id);
     first.close().await;
     eventually("a ready node", async || {
         let answer = server.admin_get("/readyz").await;

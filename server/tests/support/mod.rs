@@ -5,8 +5,10 @@
 //! - [`Program`] runs the real program, for signals, exit codes and what it prints.
 //! - Both are an [`Api`]: the calls that a service, a client and an operator make.
 //! - [`Request`] and [`Connection`] speak HTTP, [`Handshake`] and [`Socket`] WebSocket, byte by byte.
+//! - [`Listen`] and [`Events`] read event streams; a [`Device`] is a client over any transport.
 //! - [`Issuer`] signs JWTs.
 //! - [`Cluster`] starts several programs on one database; [`ServiceSet`] and [`Proxy`] break what is below them.
+//! - [`Nginx`] is in front of servers.
 //! - [`eventually`] waits for a condition and prints the last state; [`Ledger`] finds what was lost or doubled.
 
 #![allow(
@@ -17,11 +19,14 @@
 )]
 
 mod api;
+mod device;
+mod events;
 mod folder;
 mod http;
 mod jwts;
 mod ledger;
 mod metrics;
+mod nginx;
 mod nodes;
 mod notice;
 mod program;
@@ -34,11 +39,14 @@ mod wait;
 mod wire;
 
 pub use api::{Api, KEY};
+pub use device::{Carrier, Device, Told};
+pub use events::{Event, Events, Item, Listen};
 pub use folder::Folder;
 pub use http::{Connection, Request, Response};
 pub use jwts::Issuer;
 pub use ledger::{Faults, Late, Ledger, SessionLog, assert_no_faults};
 pub use metrics::Scrape;
+pub use nginx::Nginx;
 pub use nodes::Cluster;
 pub use notice::Notice;
 pub use program::{Exit, Program};

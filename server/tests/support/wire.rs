@@ -73,8 +73,8 @@ impl Wire {
         }
     }
 
-    /// Reads one HTTP answer with its body; what follows a 101 is left in the buffer.
-    pub(super) async fn read_response(&mut self) -> io::Result<Response> {
+    /// Reads the head of an answer.
+    pub(super) async fn read_answer_head(&mut self) -> io::Result<Response> {
         let head = self.read_head().await?;
         let mut lines = head.split("\r\n");
         let status_line = lines.next().unwrap_or_default();
@@ -87,9 +87,24 @@ impl Wire {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length");
-        let length = length.map(|(_, length)| length.parse().expect("a length is a number"));
-        let body = match (status, length) {
+        Ok(Response {
+            status,
+            headers,
+            body: Bytes::new(),
+        })
+    }
+
+    /// Reads one HTTP answer with its body; what follows a 101 is left in the buffer.
+    pub(super) async fn read_response(&mut self) -> io::Result<Response> {
+        let head = self.read_answer_head().await?;
+        self.read_body(head).await
+    }
+
+    /// Reads the body that goes with a head.
+    pub(super) async fn read_body(&mut self, head: Response) -> io::Result<Response> {
+        let length = head.header("content-length");
+        let length = length.map(|length| length.parse().expect("a length is a number"));
+        let body = match (head.status, length) {
             (101 | 204 | 304, _) => Bytes::new(),
             (_, Some(length)) => self.read_exactly(length).await?,
             (_, None) => {
@@ -97,10 +112,6 @@ impl Wire {
                 self.buffer.split().freeze()
             }
         };
-        Ok(Response {
-            status,
-            headers,
-            body,
-        })
+        Ok(Response { body, ..head })
     }
 }

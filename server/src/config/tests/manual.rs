@@ -73,6 +73,7 @@ fn started_with_nothing_the_documented_defaults_are_in_force() {
     assert_eq!(config.delivery.poll_idle, Duration::from_millis(1_000));
     assert_eq!(config.inbox, InboxBackend::Embedded);
     assert_eq!((config.redis, config.jwt), (None, None));
+    assert_eq!(config.page.refresh, Duration::from_secs(12));
     assert_eq!(config.drain.window, Duration::from_secs(60));
     assert_eq!(config.drain.margin, Duration::from_secs(10));
     assert_eq!(config.retention.notices, Duration::from_secs(30 * 86_400));

@@ -9,7 +9,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -20,18 +19,16 @@ use super::frames::{
     ClientFrame, FrameError, LegacyFailure, ServerFrame, notice_frame, parse_client_frame,
     ping_frame, text_frame,
 };
-use super::jobs::{self, Job, OpDone};
-use super::outbound::Outbound;
+use super::jobs::{self, OpDone};
 use super::protocol::Pings;
 use super::wire::Wire;
-use crate::clock::Millis;
-use crate::delivery::{AckMode, Attachment, CloseReason, Outgoing, Session};
-use crate::domain::NoticeId;
+use crate::delivery::{AckMode, CloseReason, Outgoing, Session};
+use crate::http::courier::{Courier, finished};
 use crate::http::intake::largest_notice;
+use crate::http::jobs::Job;
+use crate::http::outbound::Outbound;
 use crate::http::problem::Problem;
 use crate::http::services::Services;
-use crate::inbox::{MarkRead, Reader};
-use crate::metrics::PushPath;
 
 /// Read at once from a socket, and kept as a buffer for it. Acknowledgements and short messages fit.
 const READ_BUFFER: usize = 512;
@@ -39,22 +36,11 @@ const READ_BUFFER: usize = 512;
 /// Taken from the mailbox at once.
 const TAKE: usize = 16;
 
-/// Acknowledgements that may wait for the store before the client is read no further.
-const WAITING_ACKS: usize = 4096;
-
 /// Frames that are no frames, before the connection ends.
 const STRIKES: u8 = 3;
 
 /// Turns before another task gets its turn.
 const TURNS: u32 = 32;
-
-struct Written {
-    id: NoticeId,
-    created: Millis,
-    accepted: Option<Instant>,
-    path: PushPath,
-    stored: bool,
-}
 
 /// The bounds of what is read from a client whose notices may have `message_bytes`.
 pub(crate) fn wire_config(message_bytes: usize) -> WebSocketConfig {
@@ -75,41 +61,26 @@ pub(super) struct Connection {
     early: Bytes,
     ws: WebSocketContext,
     out: Outbound,
-    pub(super) attachment: Attachment,
-    pub(super) services: Arc<Services>,
+    courier: Courier,
     pings: Pings,
-    /// Acknowledged, and not yet on the way to the store.
-    acks: Vec<NoticeId>,
-    pub(super) ack_job: Option<Job<()>>,
     op: Option<Job<OpDone>>,
-    supply: Option<Job<()>>,
-    /// Handed to `out`, which has not written it yet.
-    written: Vec<Written>,
     strikes: u8,
     deaf: bool,
 }
 
 impl Connection {
-    pub(super) fn new(
-        io: TcpStream,
-        early: Bytes,
-        attachment: Attachment,
-        services: Arc<Services>,
-    ) -> Self {
-        let config = wire_config(services.config.limits.message_bytes);
+    pub(super) fn new((io, early): (TcpStream, Bytes), answer: Vec<u8>, courier: Courier) -> Self {
+        let config = wire_config(courier.services.config.limits.message_bytes);
+        let mut out = Outbound::default();
+        out.push(answer.into());
         let mut connection = Self {
             io,
             early,
             ws: WebSocketContext::new(Role::Server, Some(config)),
-            out: Outbound::default(),
-            attachment,
-            services,
+            out,
+            courier,
             pings: Pings::default(),
-            acks: Vec::new(),
-            ack_job: None,
             op: None,
-            supply: None,
-            written: Vec::new(),
             strikes: 0,
             deaf: false,
         };
@@ -117,24 +88,20 @@ impl Connection {
         connection
     }
 
-    pub(super) fn session(&self) -> &Arc<Session> {
-        self.attachment.session()
+    fn session(&self) -> &Arc<Session> {
+        self.courier.session()
     }
 
-    pub(super) fn into_wire(self) -> (TcpStream, Outbound) {
-        (self.io, self.out)
+    fn services(&self) -> &Arc<Services> {
+        &self.courier.services
+    }
+
+    pub(super) fn into_parts(self) -> (TcpStream, Outbound, Courier) {
+        (self.io, self.out, self.courier)
     }
 
     fn v1(&self) -> bool {
         self.session().spec().control_frames
-    }
-
-    fn reader(&self) -> Reader {
-        let session = self.session();
-        match session.spec().ack {
-            AckMode::Explicit => Reader::Session(session.key()),
-            AckMode::Automatic => Reader::Automatic(session.key()),
-        }
     }
 
     fn welcome(&mut self) {
@@ -143,10 +110,10 @@ impl Connection {
         }
         let session = self.session();
         let frame = text_frame(&ServerFrame::Welcome {
-            session: &self.services.registry.session_id(session.key()),
+            session: &self.services().registry.session_id(session.key()),
             account: session.account().as_str(),
-            node: &self.services.config.node_name,
-            ping_seconds: self.services.config.delivery.ping.as_secs(),
+            node: &self.services().config.node_name,
+            ping_seconds: self.services().config.delivery.ping.as_secs(),
             window: session.spec().window,
         });
         self.out.push(frame);
@@ -161,24 +128,18 @@ impl Connection {
             self.send_ping();
         }
         if signals.unstored {
-            self.pass_on_again();
+            self.courier.pass_on_again();
         }
         if signals.expiring && self.v1() {
             self.tell_expiry();
         }
-        if let Some(after_ms) = signals.move_after {
-            let reason = crate::delivery::MoveReason::Drain.name();
-            self.out
-                .push(text_frame(&ServerFrame::Move { after_ms, reason }));
+        if let Some(asked) = signals.move_asked {
+            self.out.push(text_frame(&ServerFrame::Move {
+                after_ms: asked.after_ms,
+                reason: asked.reason.name(),
+            }));
         }
-        if signals.recheck_token && self.op.is_none() {
-            self.op = Some(jobs::recheck(
-                Arc::clone(&self.services),
-                Arc::clone(self.session()),
-            ));
-            return Ok(true);
-        }
-        Ok(false)
+        Ok(signals.recheck_token && self.courier.recheck_token())
     }
 
     fn send_ping(&mut self) {
@@ -189,76 +150,22 @@ impl Connection {
 
     fn tell_expiry(&mut self) {
         if let Some(expires) = self.session().expires() {
-            let in_seconds = expires.saturating_sub(self.services.inbox.now()) / 1000;
+            let in_seconds = expires.saturating_sub(self.services().inbox.now()) / 1000;
             self.out
                 .push(text_frame(&ServerFrame::Expiring { in_seconds }));
         }
     }
 
     fn poll_jobs(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
-        let mut moved = false;
-        if finished(&mut self.ack_job, cx).is_some() {
-            moved = true;
-        }
-        if self.ack_job.is_none() && !self.acks.is_empty() {
-            self.pass_acks_on();
-            moved = true;
-        }
+        let mut moved = self.courier.poll_jobs(cx)?;
         if let Some(done) = finished(&mut self.op, cx) {
-            self.answer(done)?;
-            moved = true;
-        }
-        if finished(&mut self.supply, cx).is_some() {
-            moved = true;
-        }
-        if self.supply.is_none()
-            && let Some(supply) = self.attachment.need()
-        {
-            self.supply = Some(jobs::supply(Arc::clone(&self.services), supply));
+            self.answer(done);
             moved = true;
         }
         Ok(moved)
     }
 
-    /// Hands acknowledgements to the store; waits for it only when it has no room.
-    fn pass_acks_on(&mut self) {
-        let request = self.waiting_acks();
-        if let Err(request) = self.services.inbox.mark_read_soon(request) {
-            self.wait_for_store(request);
-        }
-    }
-
-    fn wait_for_store(&mut self, request: MarkRead) {
-        let services = Arc::clone(&self.services);
-        let session = Arc::clone(self.session());
-        self.ack_job = Some(jobs::acknowledge(services, session, request));
-    }
-
-    /// Takes back what the store could not take.
-    pub(super) fn take_back(&mut self) {
-        let unstored = self.session().take_unstored();
-        self.acks.extend(unstored);
-    }
-
-    /// What was acknowledged and is not on its way to the store.
-    pub(super) fn waiting_acks(&mut self) -> MarkRead {
-        MarkRead {
-            account: self.session().account().clone(),
-            ids: std::mem::take(&mut self.acks),
-            reader: self.reader(),
-        }
-    }
-
-    /// Acknowledgements that the store could not take go there once more, and wait for it.
-    fn pass_on_again(&mut self) {
-        self.take_back();
-        if self.ack_job.is_none() {
-            let request = self.waiting_acks();
-            self.wait_for_store(request);
-        }
-    }
-
-    fn answer(&mut self, done: OpDone) -> Result<(), CloseReason> {
+    fn answer(&mut self, done: OpDone) {
         match done {
             OpDone::Sent {
                 reference,
@@ -276,17 +183,14 @@ impl Connection {
                 reference,
                 result: Err(problem),
             } => {
-                self.services.count_refused(&problem);
+                self.services().count_refused(&problem);
                 self.tell_problem(reference.as_deref(), &problem);
             }
             OpDone::Refreshed(Ok(expire_time)) => self
                 .out
                 .push(text_frame(&ServerFrame::Refreshed { expire_time })),
             OpDone::Refreshed(Err(problem)) => self.tell_problem(None, &problem),
-            OpDone::Rechecked { holds } if !holds => return Err(CloseReason::TokenEnded),
-            OpDone::Rechecked { .. } => {}
         }
-        Ok(())
     }
 
     fn tell_problem(&mut self, reference: Option<&str>, problem: &Problem) {
@@ -307,8 +211,7 @@ impl Connection {
         if self.out.is_high() {
             return false;
         }
-        let mut items = Vec::new();
-        self.attachment.take(TAKE, &mut items);
+        let items = self.courier.take(TAKE);
         let moved = !items.is_empty();
         items.into_iter().for_each(|item| self.put(item));
         if self.pings.owes_a_ping() {
@@ -321,16 +224,9 @@ impl Connection {
         match item {
             Outgoing::Notice(push) => {
                 self.out.push(notice_frame(&push, self.v1()));
-                let (id, created, stored) = (push.id(), push.notice().created, push.is_stored());
-                self.written.push(Written {
-                    id,
-                    created,
-                    accepted: push.accepted(),
-                    path: push.path(),
-                    stored,
-                });
-                if stored && self.session().spec().ack == AckMode::Automatic {
-                    self.pings.wrote(id);
+                self.courier.writes(&push);
+                if push.is_stored() && self.session().spec().ack == AckMode::Automatic {
+                    self.pings.wrote(push.id());
                 }
             }
             Outgoing::Read(ids) => self.out.push(text_frame(&ServerFrame::Read { ids: &ids })),
@@ -346,7 +242,7 @@ impl Connection {
         }
         match self.out.poll_flush(&mut self.io, cx) {
             Poll::Ready(Ok(())) => {
-                self.count_written();
+                self.courier.has_written();
                 Ok(true)
             }
             Poll::Ready(Err(_)) => Err(CloseReason::ClientGone),
@@ -354,26 +250,8 @@ impl Connection {
         }
     }
 
-    fn count_written(&mut self) {
-        if self.written.is_empty() {
-            return;
-        }
-        let now = self.services.inbox.now();
-        let transport = self.session().spec().transport;
-        for written in std::mem::take(&mut self.written) {
-            let lag = written.accepted.map_or_else(
-                || Duration::from_millis(now.saturating_sub(written.created)),
-                |accepted| accepted.elapsed(),
-            );
-            self.services.metrics.pushed(transport, written.path, lag);
-            if written.stored {
-                self.services.inbox.mark_pushed(written.id, now);
-            }
-        }
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
-        let deaf = self.op.is_some() || self.acks.len() >= WAITING_ACKS;
+        let deaf = self.op.is_some() || self.courier.is_full_of_acks();
         if deaf != self.deaf {
             self.deaf = deaf;
             self.session().set_deaf(deaf);
@@ -389,7 +267,7 @@ impl Connection {
         };
         let read = self.ws.read(&mut wire);
         if read.is_ok() {
-            self.attachment.session().heard_frame();
+            self.courier.session().heard_frame();
         }
         match read {
             Ok(Message::Text(text)) => self.hear(&text)?,
@@ -420,14 +298,14 @@ impl Connection {
             return;
         };
         self.session().heard_pong();
-        self.acks.extend(read);
+        self.courier.acknowledge(read);
     }
 
     fn hear(&mut self, text: &str) -> Result<(), CloseReason> {
         match parse_client_frame(text, self.v1()) {
             Ok(ClientFrame::Ack { ids }) if self.session().spec().ack == AckMode::Explicit => {
-                match self.services.intake.ack_ids(ids) {
-                    Ok(ids) => self.acks.extend(ids),
+                match self.services().intake.ack_ids(ids) {
+                    Ok(ids) => self.courier.acknowledge(ids),
                     Err(problem) => self.strike(None, &problem)?,
                 }
             }
@@ -441,23 +319,20 @@ impl Connection {
             }
             Ok(ClientFrame::Send { reference, input }) => {
                 let reference = reference.map(std::borrow::Cow::into_owned);
-                match self
-                    .services
-                    .intake
-                    .client_draft(&input, self.attachment.session().account())
-                {
+                let intake = &self.services().intake;
+                match intake.client_draft(&input, self.session().account()) {
                     Ok(draft) => {
-                        self.op = Some(jobs::send(Arc::clone(&self.services), draft, reference))
+                        self.op = Some(jobs::send(Arc::clone(self.services()), draft, reference))
                     }
                     Err(problem) => {
-                        self.services.count_refused(&problem);
+                        self.services().count_refused(&problem);
                         self.tell_problem(reference.as_deref(), &problem);
                     }
                 }
             }
             Ok(ClientFrame::Refresh { token }) => {
                 self.op = Some(jobs::refresh(
-                    Arc::clone(&self.services),
+                    Arc::clone(self.services()),
                     Arc::clone(self.session()),
                     token.into_owned(),
                 ));
@@ -509,16 +384,6 @@ impl Future for Connection {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-fn finished<T>(job: &mut Option<Job<T>>, cx: &mut Context<'_>) -> Option<T> {
-    match job.as_mut()?.as_mut().poll(cx) {
-        Poll::Ready(done) => {
-            *job = None;
-            Some(done)
-        }
-        Poll::Pending => None,
     }
 }
 

@@ -1,20 +1,14 @@
-//! What a connection waits for: each a boxed future, made when it is needed and dropped when it is done, so that an
-//! idle connection pays nothing for it.
+//! The calls that a client makes over its socket.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Millis;
-use crate::delivery::{CloseReason, Session, Supply};
+use crate::delivery::{CloseReason, Session};
 use crate::domain::Draft;
+use crate::http::jobs::Job;
 use crate::http::problem::{Code, Problem};
 use crate::http::services::Services;
-use crate::inbox::{InboxError, MarkRead, Staged};
-
-/// Work under way for one connection.
-pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use crate::inbox::Staged;
 
 /// A client's call that was done.
 pub(super) enum OpDone {
@@ -25,8 +19,6 @@ pub(super) enum OpDone {
     },
     /// A newer token was taken, or not.
     Refreshed(Result<Option<Millis>, Problem>),
-    /// Whether the token still holds, past its known end.
-    Rechecked { holds: bool },
 }
 
 /// Stages what the client sends.
@@ -39,33 +31,6 @@ pub(super) fn send(
         OpDone::Sent {
             reference,
             result: services.send(draft).await,
-        }
-    })
-}
-
-/// Marks as read, until the store has taken it.
-pub(super) fn acknowledge(
-    services: Arc<Services>,
-    session: Arc<Session>,
-    request: MarkRead,
-) -> Job<()> {
-    Box::pin(async move {
-        while let Err(error) = services.inbox.mark_read(request.clone()).await {
-            tokio::time::sleep(patience(&session, &error)).await;
-        }
-    })
-}
-
-/// Reads from the inbox what the session needs; after a failure it comes back late, and the session asks again.
-pub(super) fn supply(services: Arc<Services>, supply: Supply) -> Job<()> {
-    Box::pin(async move {
-        let session = Arc::clone(supply.session());
-        let met = {
-            let _permit = services.catch_up.acquire().await;
-            supply.meet(services.inbox.as_ref()).await
-        };
-        if let Err(error) = met {
-            tokio::time::sleep(patience(&session, &error)).await;
         }
     })
 }
@@ -102,26 +67,4 @@ async fn refreshed(
         session.close(CloseReason::TokenEnded);
     }
     Ok(client.grant.expires)
-}
-
-/// Asks the token store whether a token that should be over was prolonged.
-pub(super) fn recheck(services: Arc<Services>, session: Arc<Session>) -> Job<OpDone> {
-    Box::pin(async move {
-        let token = session.token();
-        let holds = match services.still_holds(&token).await {
-            Ok(grant) => {
-                session.refresh(token, grant.expires);
-                true
-            }
-            // A store that is away ends no session: the next beat asks again.
-            Err(problem) => problem.code != Code::Unauthenticated,
-        };
-        OpDone::Rechecked { holds }
-    })
-}
-
-/// Sessions that wait for the store do not come back to it in one moment.
-fn patience(session: &Session, error: &InboxError) -> Duration {
-    let spread = session.key().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
-    error.retry_after.max(Duration::from_millis(200)) + Duration::from_millis(spread)
 }

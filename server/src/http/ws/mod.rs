@@ -5,7 +5,6 @@
 mod connection;
 mod frames;
 mod jobs;
-mod outbound;
 mod protocol;
 mod upgrade;
 mod wire;
@@ -13,4 +12,4 @@ mod wire;
 #[cfg(fuzzing)]
 pub(crate) use connection::wire_config;
 pub use frames::{ClientFrame, FrameError, parse_client_frame};
-pub use upgrade::upgrade;
+pub(super) use upgrade::upgrade;

@@ -58,6 +58,9 @@ pub(super) fn close_code(reason: CloseReason) -> Option<(u16, &'static str)> {
         CloseReason::Misuse => Some((1008, "the protocol was not kept")),
         CloseReason::TooLarge => Some((1009, "the message is too large")),
         CloseReason::Drained => Some((1012, "this node restarts: come back at once")),
+        CloseReason::Rebalanced => {
+            Some((1012, "this node has too many sessions: come back at once"))
+        }
         CloseReason::TooSlow => Some((1013, "too many notices left behind: come back later")),
         CloseReason::TokenEnded => Some((4401, "the token ended: get a new one first")),
         CloseReason::Kicked => Some((4403, "removed by a service call")),

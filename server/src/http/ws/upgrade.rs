@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use futures_util::future::poll_fn;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,15 +20,16 @@ use warp::reply::Response;
 
 use super::connection::Connection;
 use super::frames::close_frame;
-use super::jobs;
-use super::outbound::Outbound;
 use super::protocol::close_code;
-use crate::delivery::{AckMode, Attachment, CloseReason, SessionSpec, Transport};
+use crate::delivery::{AckMode, CloseReason, Transport};
+use crate::http::admission::{Manner, Refused};
 use crate::http::caller::{self, SUBPROTOCOL};
+use crate::http::claim::{Claimed, Manners, claim};
+use crate::http::courier::Courier;
 use crate::http::exchange::{Answer, Head};
+use crate::http::outbound::Outbound;
 use crate::http::problem::{Code, Problem};
-use crate::http::services::{Services, refusal};
-use crate::metrics::RefusalReason;
+use crate::http::services::Services;
 
 /// RFC 6455, section 1.3.
 const ACCEPT_SALT: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -39,55 +37,32 @@ const ACCEPT_SALT: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// For the last bytes to a client, and its answer to the close frame.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// For acknowledgements that came right before the end.
-const LAST_ACKS: Duration = Duration::from_secs(10);
-
 /// `GET /ws/socket`.
-pub async fn upgrade(
+pub(in crate::http) async fn upgrade(
     services: Arc<Services>,
     head: Head,
     peer: IpAddr,
-    on_upgrade: Option<OnUpgrade>,
+    manners: Manners,
 ) -> Answer {
-    let answer = shake_hands(&services, &head, peer, on_upgrade).await;
-    answer.map_err(|(problem, reason)| {
-        services.metrics.session_refused(reason);
-        problem
-    })
+    let answer = shake_hands(&services, &head, peer, manners).await;
+    answer.map_err(|refused| services.refused(refused))
 }
 
 async fn shake_hands(
     services: &Arc<Services>,
     head: &Head,
     peer: IpAddr,
-    on_upgrade: Option<OnUpgrade>,
-) -> Result<Response, (Problem, RefusalReason)> {
-    let because = |problem: Problem| {
-        let reason = refusal(&problem);
-        (problem, reason)
-    };
-    let accept = accept_key(&head.headers).map_err(because)?;
-    let v1 = speaks_v1(&head.headers).map_err(because)?;
-    let on_upgrade =
-        on_upgrade.ok_or_else(|| because(upgrade_required("the connection can't be upgraded")))?;
-    services
-        .registry
-        .admits()
-        .map_err(|refused| because(refused.into()))?;
-    let client = services
-        .client(&head.headers, &head.query)
-        .await
-        .map_err(because)?;
-    services
-        .take_connect_permit()
-        .map_err(|problem| (problem, RefusalReason::ConnectRate))?;
-    services
-        .cluster
-        .room_for(&client.grant.account)
-        .await
-        .map_err(|refused| because(refused.into()))?;
+    manners: Manners,
+) -> Result<Response, Refused> {
+    let accept = accept_key(&head.headers)?;
+    let v1 = speaks_v1(&head.headers)?;
+    if !manners.chunks {
+        return Err(upgrade_required("a WebSocket begins with HTTP/1.1").into());
+    }
+    services.admits()?;
+    let client = services.client(&head.headers, &head.query).await?;
     let explicit = v1 || head.parameter("ack").as_deref() == Some("client");
-    let spec = SessionSpec {
+    let manner = Manner {
         transport: Transport::WebSocket,
         ack: if explicit {
             AckMode::Explicit
@@ -95,30 +70,22 @@ async fn shake_hands(
             AckMode::Automatic
         },
         control_frames: v1,
-        window: u16::try_from(services.config.delivery.window).unwrap_or(u16::MAX),
-        token: client.token.clone(),
-        losses: services.tokens.losses(),
-        expires: client.grant.expires,
-        since: services.inbox.now(),
     };
-    let attachment = services
-        .registry
-        .join(&client.grant.account, spec)
-        .map_err(|refused| because(refused.into()))?;
-    services.cluster.joined(attachment.session());
-    // Who revoked the token before the session had joined found no session to close.
-    if let Err(problem) = services.still_holds(&client.token).await {
-        services.metrics.session_closed(CloseReason::TokenEnded);
-        return Err(because(problem));
-    }
+    let attachment = services.admit(&client, manner).await?;
     tracing::debug!(
         account = %client.grant.account,
         address = %services.client_address(peer, &head.headers),
         v1,
         "session opened"
     );
-    tokio::spawn(serve(on_upgrade, attachment, Arc::clone(services)));
-    Ok(switching_protocols(accept, v1))
+    let courier = Courier::new(attachment, Arc::clone(services));
+    Ok(claim(
+        switching_protocols(accept, v1),
+        move |claimed| async move {
+            tokio::spawn(serve(claimed, courier));
+            None
+        },
+    ))
 }
 
 fn upgrade_required(detail: &str) -> Problem {
@@ -195,50 +162,20 @@ fn switching_protocols(accept: HeaderValue, v1: bool) -> Response {
 }
 
 /// The life of a session, from the end of its handshake.
-async fn serve(on_upgrade: OnUpgrade, attachment: Attachment, services: Arc<Services>) {
-    let Some((io, early)) = on_upgrade.await.ok().and_then(plain) else {
-        services.metrics.session_closed(CloseReason::ClientGone);
-        return;
-    };
-    let mut connection = Connection::new(io, early, attachment, services);
+async fn serve(claimed: Claimed, courier: Courier) {
+    let answer = claimed.head.bytes(None, &HeaderMap::new());
+    let mut connection = Connection::new(claimed.socket.into_parts(), answer, courier);
     let reason = (&mut connection).await;
     // Boxed: an idle session need not carry room for its end.
     Box::pin(finish(connection, reason)).await;
 }
 
-fn plain(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    // Even empty it would keep the handshake's buffer of 8 KiB in memory.
-    let early = if parts.read_buf.is_empty() {
-        Bytes::new()
-    } else {
-        parts.read_buf
-    };
-    Some((parts.io.into_inner(), early))
-}
-
-async fn finish(mut connection: Connection, reason: CloseReason) {
-    let services = Arc::clone(&connection.services);
-    services.metrics.session_closed(reason);
-    tracing::debug!(account = %connection.session().account(), reason = reason.name(), "session closed");
-    let _stored_or_offered_again = timeout(LAST_ACKS, last_acks(&mut connection)).await;
-    let (io, out) = connection.into_wire();
+async fn finish(connection: Connection, reason: CloseReason) {
+    let (io, out, mut courier) = connection.into_parts();
+    courier.end(reason).await;
+    drop(courier);
     if reason != CloseReason::PeerDead {
         let _in_time = timeout(FAREWELL, say_goodbye(io, out, reason)).await;
-    }
-}
-
-/// A client may acknowledge and leave at once: what it said counts.
-async fn last_acks(connection: &mut Connection) {
-    if let Some(job) = connection.ack_job.take() {
-        job.await;
-    }
-    connection.take_back();
-    let request = connection.waiting_acks();
-    if !request.ids.is_empty() {
-        let services = Arc::clone(&connection.services);
-        let session = Arc::clone(connection.session());
-        jobs::acknowledge(services, session, request).await;
     }
 }
 

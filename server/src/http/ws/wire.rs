@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::outbound::Outbound;
+use crate::http::outbound::Outbound;
 
 /// Reads come from it, writes go into our own queue, so that frames are never
 /// mixed and no second buffer grows.

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::keys::{AccountHash, Key, denied_key};
-use super::record::{self, BadRow, Fate, UnreadRow};
+use super::record::{self, BadRow, Fate, Mark, UnreadRow};
 use super::shared::Shared;
 use super::tables::{TableError, Tables, account_rows};
-use crate::clock::Millis;
+use crate::clock::{Millis, whole_millis};
 use crate::domain::{AccountId, Notice, NoticeId, NoticeState, StateName};
-use crate::inbox::{Unread, UnreadPage};
+use crate::inbox::{RESUME_MARGIN, Unread, UnreadPage};
 use crate::tokens::{Grant, TokenDigest};
 
 pub(super) struct Reads<'a> {
@@ -122,6 +122,38 @@ impl Reads<'_> {
                 && let Some(notice) = self
                     .notice(id, account)?
                     .filter(|notice| !notice.expired(now))
+            {
+                notices.push(notice);
+            }
+        }
+        Ok(notices)
+    }
+
+    pub(super) fn resume(
+        &self,
+        account: &AccountId,
+        last: NoticeId,
+        after: Option<NoticeId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Notice>>, TableError> {
+        let hash = self.shared.secret.account(account);
+        let mut notices = Vec::new();
+        if !hash.may_own(last) {
+            return Ok(notices);
+        }
+        let since = last.millis().saturating_sub(whole_millis(RESUME_MARGIN));
+        let first = NoticeId::new(since, 0, 0).order();
+        let from = after.map_or(first, |after| first.max(after.order().saturating_add(1)));
+        let now = self.shared.clock.now();
+        for row in account_rows(&self.tables.marks, hash, from, u64::MAX) {
+            if notices.len() == limit {
+                break;
+            }
+            let (key, row) = row.into_inner()?;
+            let key = Key::read(&key).ok_or(BadRow { table: "marks" })?;
+            if Mark::read(&row)?.fate == Fate::ReadAutomatically
+                && let Some(notice) = self.notice(key.id(), account)?
+                && !notice.expired(now)
             {
                 notices.push(notice);
             }

@@ -298,6 +298,21 @@ impl Inbox for EmbeddedStore {
         self.measured(Operation::Fetch, started, outcome)
     }
 
+    async fn resume(
+        &self,
+        account: &AccountId,
+        last: NoticeId,
+        after: Option<NoticeId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Notice>>, InboxError> {
+        let started = Instant::now();
+        let account = account.clone();
+        let outcome = self
+            .read(move |reads| reads.resume(&account, last, after, limit))
+            .await;
+        self.measured(Operation::Resume, started, outcome)
+    }
+
     async fn mark_read(&self, request: MarkRead) -> Result<Vec<NoticeId>, InboxError> {
         let started = Instant::now();
         let account = self.shared.secret.account(&request.account);

@@ -129,6 +129,45 @@ pub(super) fn history(
     }
 }
 
+/// What was read automatically since a time, oldest first, and behind a notice where one is given with its time.
+pub(super) fn read_automatically(
+    account: &AccountId,
+    since: Millis,
+    after: Option<(NoticeId, Millis)>,
+    limits: &Limits,
+    now: Millis,
+) -> Document {
+    let since = after.map_or(since, |(_, created)| since.max(created));
+    let mut all = vec![
+        doc! { field::CREATED: { "$gte": date(since) } },
+        doc! { field::CREATED: retained(limits, now) },
+    ];
+    if let Some((id, created)) = after {
+        all.push(doc! { "$or": newer_than(id, created) });
+    }
+    doc! {
+        field::RECEIVER: account.as_str(),
+        field::READ: true,
+        field::EXPLICIT: { "$ne": true },
+        field::WITHDRAWN: { "$exists": false },
+        field::END: not_ended(now),
+        "$and": all,
+    }
+}
+
+/// What lies behind a notice in the order of (time, id). Of the two kinds of ids, strings come first.
+fn newer_than(id: NoticeId, created: Millis) -> Vec<Document> {
+    let at = date(created);
+    let mut newer = vec![
+        doc! { field::CREATED: { "$gt": at } },
+        doc! { field::CREATED: at, field::ID: { "$gt": bson_id(id) } },
+    ];
+    if id.object_id().is_none() {
+        newer.push(doc! { field::CREATED: at, field::ID: { "$type": "objectId" } });
+    }
+    newer
+}
+
 /// What lies before a notice in the order of (time, id). Ids of one kind are compared; of the two kinds, strings come
 /// first.
 fn older_than(id: NoticeId, created: Millis) -> Vec<Document> {

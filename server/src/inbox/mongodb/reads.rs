@@ -11,9 +11,9 @@ use super::document::{
 };
 use super::queries;
 use super::replace::Scopes;
-use crate::clock::Millis;
+use crate::clock::{Millis, whole_millis};
 use crate::domain::{AccountId, Fingerprint, Notice, NoticeId, NoticeState};
-use crate::inbox::{HistoryEntry, HistoryQuery, InboxError, Unread, UnreadPage};
+use crate::inbox::{HistoryEntry, HistoryQuery, InboxError, RESUME_MARGIN, Unread, UnreadPage};
 
 /// Notices that one query for several inboxes may bring. When there are more, fewer inboxes are asked for together.
 const TOGETHER: usize = 512;
@@ -155,6 +155,57 @@ impl Core {
         }
         self.link.available()?;
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    pub(super) async fn resume(
+        &self,
+        account: &AccountId,
+        last: NoticeId,
+        after: Option<NoticeId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Notice>>, InboxError> {
+        let mut notices = Vec::new();
+        let created = self.created_of(account, last).await?;
+        let Some(created) = created.filter(|_| limit > 0) else {
+            return self.link.available().map(|()| notices);
+        };
+        let since = created.saturating_sub(whole_millis(RESUME_MARGIN));
+        let after = match after {
+            Some(id) => Some((id, self.created(id).await?)),
+            None => None,
+        };
+        let filter = queries::read_automatically(account, since, after, &self.limits, self.now());
+        let query = Query::new(filter)
+            .sorted(queries::oldest_first())
+            .at_most(limit);
+        let each = |document: &RawDocument| {
+            notices.extend(read_notice(document).map(|row| Arc::new(row.notice)));
+        };
+        self.find(&self.link.notices, &query, each).await?;
+        Ok(notices)
+    }
+
+    /// When a notice of the account's was created; none when it is none of its. An id of ours says both itself, also
+    /// when its notice is gone.
+    async fn created_of(
+        &self,
+        account: &AccountId,
+        id: NoticeId,
+    ) -> Result<Option<Millis>, InboxError> {
+        if id.object_id().is_none() {
+            let own = self.ids.may_own(self.ids.part_of(account), id);
+            return Ok(own.then(|| id.millis()));
+        }
+        let query = Query::new(queries::by_id(&[id]))
+            .only([field::CREATED, field::RECEIVER])
+            .at_most(1);
+        let mut created = None;
+        let each = |document: &RawDocument| {
+            let own = read_receiver(document).is_some_and(|receiver| receiver == *account);
+            created = own.then(|| read_created(document, id));
+        };
+        self.find(&self.link.notices, &query, each).await?;
+        Ok(created)
     }
 
     pub(super) async fn state(&self, id: NoticeId) -> Result<Option<NoticeState>, InboxError> {

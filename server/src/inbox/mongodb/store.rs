@@ -282,6 +282,18 @@ impl Inbox for MongoStore {
         self.core.measured(Operation::Fetch, started, outcome)
     }
 
+    async fn resume(
+        &self,
+        account: &AccountId,
+        last: NoticeId,
+        after: Option<NoticeId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Notice>>, InboxError> {
+        let started = Instant::now();
+        let outcome = self.core.resume(account, last, after, limit).await;
+        self.core.measured(Operation::Resume, started, outcome)
+    }
+
     async fn mark_read(&self, request: MarkRead) -> Result<Vec<NoticeId>, InboxError> {
         let started = Instant::now();
         let outcome = self.read_all(request).await;

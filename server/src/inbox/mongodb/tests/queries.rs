@@ -133,8 +133,13 @@ async fn every_query_uses_its_index() {
         ),
         (
             queries::unread_without(&one, &ids[..3], limits, now),
-            oldest,
+            oldest.clone(),
             "notice_unread",
+        ),
+        (
+            queries::read_automatically(&one, now - 60_000, before, limits, now),
+            oldest,
+            "notice_history",
         ),
         (
             of_group(queries::count_unread(&[&one, &other], limits, now)),

@@ -36,6 +36,11 @@ impl Outbound {
         self.bytes == 0
     }
 
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn is_high(&self) -> bool {
         self.bytes >= HIGH_WATER
     }
