@@ -1,141 +1,19 @@
-// What a browser test stands on: a real server in a folder of its own, a Chromium, windows of people,
-// and waiting for conditions. Nothing here knows what is tested.
+// What a browser test stands on: a Chromium, windows of people and programs, and a real server to each test. Nothing
+// here knows what is tested.
 
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { Proxy } from './proxy.mjs';
+import { eventually, Server } from './server.mjs';
 
-const SERVER = process.env.NOTICE_SERVER_BIN
-  ?? fileURLToPath(new URL('../../target/debug/notice-server', import.meta.url));
+export { eventually };
+
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-const SHOTS = process.env.SCREENSHOT_DIR ?? fileURLToPath(new URL('screenshots', import.meta.url));
-const WITHIN_MS = 30_000;
-const LOG_LINES = 60;
-
-/** Asks `probe` again until it gives something true; says what it gave last when time is up. */
-export async function eventually(what, probe, withinMs = WITHIN_MS) {
-  const deadline = Date.now() + withinMs;
-  let last;
-  while (Date.now() < deadline) {
-    try {
-      last = await probe();
-      if (last) return last;
-    } catch (error) { last = error; }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`not within ${withinMs} ms: ${what}; last: ${last?.stack ?? JSON.stringify(last)}`);
-}
-
-async function freePort() {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-/** The server binary with an embedded store. It can be killed and started again on the same folder. */
-export class Server {
-  #child = null;
-  #log = [];
-  #key = randomBytes(24).toString('hex');
-
-  static async start() {
-    const server = new Server();
-    server.folder = await mkdtemp(join(tmpdir(), 'notice-browser-'));
-    server.host = `127.0.0.1:${await freePort()}`;
-    server.admin = `127.0.0.1:${await freePort()}`;
-    try {
-      await server.run();
-    } catch (error) {
-      await server.close();
-      throw error;
-    }
-    return server;
-  }
-
-  get page() { return `http://${this.host}/notice/`; }
-
-  async run() {
-    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('NOTICE_'));
-    this.#child = spawn(SERVER, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...Object.fromEntries(inherited),
-        NOTICE_LISTEN: this.host,
-        NOTICE_ADMIN_LISTEN: this.admin,
-        NOTICE_DATA_DIR: this.folder,
-        NOTICE_API_KEYS: `test:${this.#key}`,
-      },
-    });
-    this.#child.on('error', (error) => this.#note(`could not start: ${error.message}`));
-    for (const stream of [this.#child.stdout, this.#child.stderr]) stream.on('data', (data) => this.#note(String(data)));
-    const ready = async () => (await fetch(`http://${this.admin}/readyz`)).ok;
-    await eventually('the server is ready', () => this.#gone() || ready());
-    if (this.#gone()) throw new Error(`${SERVER} did not stay up:\n${this.log()}`);
-  }
-
-  #gone() {
-    const { pid, exitCode, signalCode } = this.#child;
-    return pid === undefined || exitCode !== null || signalCode !== null;
-  }
-
-  /** As a crash: no chance to tidy up. */
-  async kill() {
-    if (this.#gone()) return;
-    this.#child.kill('SIGKILL');
-    await once(this.#child, 'exit');
-  }
-
-  async close() {
-    await this.kill();
-    await rm(this.folder, { recursive: true, force: true });
-  }
-
-  log() { return this.#log.slice(-LOG_LINES).join('\n'); }
-
-  async token(accountId) {
-    return (await this.#service('POST', 'sessions', { accountId, ttlSeconds: 3600 })).token;
-  }
-
-  async stage(notice) { return (await this.#service('POST', 'notices', notice)).id; }
-
-  async unread(token) {
-    const response = await fetch(`${this.page}inbox?unread=true&limit=1000`, { headers: { Authorization: `Bearer ${token}` } });
-    return (await answer(response)).notices.map((notice) => notice.message);
-  }
-
-  async drain(windowSeconds) {
-    await answer(await fetch(`http://${this.admin}/drain`, {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ windowSeconds }),
-    }));
-  }
-
-  async undrain() { await answer(await fetch(`http://${this.admin}/drain`, { method: 'DELETE' })); }
-
-  async #service(method, path, body) {
-    return answer(await fetch(this.page + path, {
-      method,
-      headers: { Authorization: `Bearer ${this.#key}`, 'Content-Type': 'application/json' },
-      body: JSON.stringify(body),
-    }));
-  }
-
-  #note(text) { this.#log.push(...text.trimEnd().split('\n')); }
-}
-
-async function answer(response) {
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${response.status} from ${new URL(response.url).pathname}: ${text}`);
-  return text ? JSON.parse(text) : null;
-}
+export const SHOTS = process.env.SCREENSHOT_DIR ?? fileURLToPath(new URL('screenshots', import.meta.url));
 
 /** `more`: further arguments of the browser. */
 export function launchBrowser(...more) {
@@ -150,17 +28,18 @@ export function launchBrowser(...more) {
 export class World {
   #browser;
   #windows = [];
+  #proxies = [];
 
-  static async open(browser) {
+  static async open(browser, settings) {
     const world = new World();
     world.#browser = browser;
-    world.server = await Server.start();
+    world.server = await Server.start(settings);
     return world;
   }
 
-  /** A window of its own storage, as of another machine. */
-  async window(name, address) {
-    const context = await this.#browser.newContext({ viewport: { width: 640, height: 800 }, locale: 'en-GB' });
+  /** A window of its own storage, as of another machine. `look`: how wide, how dark, with JavaScript or not. */
+  async window(name, address, look = {}) {
+    const context = await this.#browser.newContext({ viewport: { width: 640, height: 800 }, locale: 'en-GB', ...look });
     const page = await context.newPage();
     const window = new Window(name, page);
     this.#windows.push(window);
@@ -168,11 +47,34 @@ export class World {
     return window;
   }
 
-  async chatWindow(account, peer, token) {
+  async chatWindow(account, peer, token, { transport, ...look } = {}) {
     const link = new URLSearchParams({ token: token ?? await this.server.token(account), peer });
-    const window = await this.window(account, `${this.server.page}#${link}`);
+    if (transport) link.set('transport', transport);
+    const window = await this.window(account, `${this.server.page}#${link}`, look);
     await window.isOnline();
     return window;
+  }
+
+  /** A proxy in front of the server. */
+  async proxy(mode) {
+    const proxy = await Proxy.start(this.server.host, mode);
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  /**
+   * A program on the browser client, for this account: a page that keeps what it was handed in `window.got`. Its token
+   * callback gives tokens that live for `ttlSeconds`. `proxy`: the way to the server.
+   */
+  async program(account, { proxy, transports, ttlSeconds = 3600 } = {}) {
+    const { page } = await this.window(account, this.server.page.replace(this.server.host, proxy?.host ?? this.server.host));
+    await page.exposeFunction('freshToken', async (why) => {
+      program.asked.push(why);
+      return this.server.token(account, ttlSeconds);
+    });
+    const program = new Program(account, page);
+    await page.evaluate(startProgram, transports);
+    return program;
   }
 
   async screenshots(test) {
@@ -185,6 +87,7 @@ export class World {
 
   async close() {
     for (const window of this.#windows) await window.close();
+    for (const proxy of this.#proxies) proxy.close();
     await this.server.close();
   }
 }
@@ -207,7 +110,10 @@ export class Window {
 
   state() { return this.page.locator('#status').getAttribute('data-state'); }
 
-  isOnline() { return eventually(`${this.name} is online`, async () => await this.state() === 'online'); }
+  /** By whichever transport. */
+  isOnline() {
+    return eventually(`${this.name} is online`, async () => ['online', 'degraded'].includes(await this.state()));
+  }
 
   async write(text) {
     await this.page.locator('#text').fill(text);
@@ -234,9 +140,73 @@ export class Window {
   }
 }
 
+/** Runs in the page: the client with everything that it hands over kept in `window.got`. */
+async function startProgram(transports) {
+  const got = { notices: [], states: [], errors: [] };
+  window.got = got;
+  const { connect } = await import(new URL('client.js', location.href).href);
+  window.client = connect({
+    token: window.freshToken,
+    transports: transports ?? undefined,
+    onNotice: ({ message }) => { got.notices.push(message); },
+    onState: (state) => { got.states.push(state); },
+    onError: (error) => { got.errors.push(String(error)); },
+  });
+}
+
+/** A page with a program on the browser client, which shows nothing. */
+export class Program {
+  /** Why its token callback was asked, each time. */
+  asked = [];
+
+  constructor(name, page) {
+    this.name = name;
+    this.page = page;
+  }
+
+  state() { return this.page.evaluate(() => window.client.state); }
+
+  states() { return this.page.evaluate(() => window.got.states); }
+
+  notices() { return this.page.evaluate(() => window.got.notices); }
+
+  send(notice) { return this.page.evaluate((given) => window.client.send(given), notice); }
+
+  /** As the browser does when its machine is in a network again. */
+  networkIsBack() { return this.page.evaluate(() => { window.dispatchEvent(new Event('online')); }); }
+
+  is(state, transport, withinMs) {
+    const wanted = `${state} by ${transport}`;
+    return eventually(`${this.name} is ${wanted}`, async () => {
+      const now = await this.state();
+      return `${now.state} by ${now.transport}` === wanted || Promise.reject(new Error(JSON.stringify(now)));
+    }, withinMs);
+  }
+
+  /** Each of these once, and nothing else. */
+  async has(messages, withinMs) {
+    let last = [];
+    await eventually(`${this.name} has ${messages.length} notices`, async () => {
+      last = await this.notices();
+      return last.length >= messages.length;
+    }, withinMs).catch((error) => { throw new Error(`${error.message}\nhanded over: ${JSON.stringify(last)}`); });
+    assert.deepEqual(last.toSorted(), messages.toSorted());
+  }
+}
+
+/** A group of tests that share a browser and run side by side. `define` is given what makes one of them. */
+export function scenarios(name, define, concurrency = 4) {
+  describe(name, { concurrency }, () => {
+    let browser;
+    before(async () => { browser = await launchBrowser(); });
+    after(async () => { await browser?.close(); });
+    define((title, run, settings) => test(title, { timeout: 150_000 }, () => inWorld(browser, title, run, settings)));
+  });
+}
+
 /** Runs `run(world)`, and leaves pictures and the server's log behind where it fails. */
-export async function inWorld(browser, name, run) {
-  const world = await World.open(browser);
+async function inWorld(browser, name, run, settings) {
+  const world = await World.open(browser, settings);
   try {
     await run(world);
     if (process.env.SCREENSHOT_DIR) await world.screenshots(name);
