@@ -28,6 +28,7 @@ use crate::probes::{self, Probes};
 use crate::queue::Queue;
 use crate::reconcile::facts::Common;
 use crate::reconcile::{Reconciler, StatusWriter};
+use crate::scaling::{Hands, Scaling, Verbs};
 use crate::sessions::{Asker, Board, ask_for_ever};
 use crate::status::told_before;
 use crate::watch::Freshness;
@@ -301,7 +302,9 @@ impl Parts {
             Err(error) => return error.to_string(),
         };
         let board = Board::default();
-        let reconciler = Arc::new(self.reconciler(&key, public, board.clone()));
+        let scaling = Arc::new(Scaling::default());
+        let reconciler =
+            Arc::new(self.reconciler(&key, public, board.clone(), Arc::clone(&scaling)));
         self.queue.begin();
         let mut tasks = JoinSet::new();
         for _ in 0..WORKERS {
@@ -311,6 +314,7 @@ impl Parts {
                 ends.clone(),
             ));
         }
+        let sizing = tokio::spawn(self.hands(key, board.clone(), scaling).work_for_ever());
         let asking = tokio::spawn(self.ask(board));
         let mut last = String::new();
         while let Some(ended) = tasks.join_next().await {
@@ -319,6 +323,7 @@ impl Parts {
                 break;
             }
         }
+        sizing.abort();
         asking.abort();
         last
     }
@@ -337,7 +342,27 @@ impl Parts {
         }
     }
 
-    fn reconciler(&self, key: &DrainKey, drain_public_key: String, board: Board) -> Reconciler {
+    fn hands(&self, key: DrainKey, board: Board, scaling: Arc<Scaling>) -> Hands {
+        Hands {
+            scaling,
+            index: Arc::clone(&self.index),
+            board,
+            asker: Asker::new(self.options.admin_port),
+            verbs: Verbs::new(key, self.options.admin_port),
+            client: self.clients.calls(),
+            queue: Arc::clone(&self.queue),
+            teller: Teller::new(self.clients.calls(), &self.options.pod_name),
+            leadership: self.leadership.clone(),
+        }
+    }
+
+    fn reconciler(
+        &self,
+        key: &DrainKey,
+        drain_public_key: String,
+        board: Board,
+        scaling: Arc<Scaling>,
+    ) -> Reconciler {
         let calls = self.clients.calls();
         Reconciler {
             index: Arc::clone(&self.index),
@@ -347,6 +372,7 @@ impl Parts {
                 Arc::clone(&self.index),
             ),
             board,
+            scaling,
             secrets: SecretWatches::new(self.watching.clone(), key.digester()),
             teller: Teller::new(calls.clone(), &self.options.pod_name),
             metrics: Arc::clone(&self.metrics),

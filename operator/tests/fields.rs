@@ -216,10 +216,10 @@ fn each_fact_changes_its_children_and_no_others() {
         ),
         (
             Facts {
-                autoscaled_replicas: Some(9),
+                size: Some(9),
                 ..facts()
             },
-            &[],
+            &["deployment"],
         ),
         (
             Facts {
@@ -250,17 +250,18 @@ fn where_the_operator_decides_its_number_goes_before_the_specs() {
     assert_eq!(replicas(&facts()), 3);
     assert_eq!(
         replicas(&Facts {
-            autoscaled_replicas: Some(7),
+            size: Some(7),
             ..facts()
         }),
         7
     );
+    // Pods above a bound that was lowered are emptied before they go.
     assert_eq!(
         replicas(&Facts {
-            autoscaled_replicas: Some(99),
+            size: Some(99),
             ..facts()
         }),
-        20
+        99
     );
 }
 

@@ -1,7 +1,7 @@
 //! Which paths are published.
 
 /// What clients use, below the base path. The service API is not among them.
-const CLIENT_PATHS: [&str; 13] = [
+const CLIENT_PATHS: [&str; 10] = [
     "/ws/socket",
     "/sse",
     "/poll",
@@ -12,10 +12,10 @@ const CLIENT_PATHS: [&str; 13] = [
     "/page",
     "/",
     "/client.js",
-    "/chat.js",
-    "/chat.css",
-    "/icon.svg",
 ];
+
+/// Below this are the files that the pages are made of; a newer server may have others.
+const ASSETS: &str = "/assets";
 
 /// Those of them that stay open for long.
 const LONG: [&str; 3] = ["/ws/socket", "/sse", "/poll"];
@@ -59,6 +59,11 @@ pub(super) fn published(base: &str, service_api: bool) -> Vec<Published> {
     }
     let others = CLIENT_PATHS.iter().filter(|path| **path != OLD_SOCKET);
     paths.extend(others.map(|path| Published::exact(format!("{base}{path}"), LONG.contains(path))));
+    paths.push(Published {
+        path: format!("{base}{ASSETS}"),
+        prefix: true,
+        long: false,
+    });
     if !base.is_empty() {
         paths.push(Published::exact(base.to_owned(), false));
     }
@@ -79,7 +84,9 @@ mod tests {
     fn the_service_api_is_not_published_unless_asked_for() {
         for base in ["/notice", "", "/a/b"] {
             let paths = published(base, false);
-            assert!(paths.iter().all(|path| !path.prefix), "{paths:?}");
+            let below: Vec<_> = paths.iter().filter(|path| path.prefix).collect();
+            assert_eq!(below.len(), 1, "{below:?}");
+            assert_eq!(below[0].path, format!("{base}/assets"));
             for secret in ["/notices", "/accounts", "/sessions", "/sessions/revoke"] {
                 let full = format!("{base}{secret}");
                 assert!(paths.iter().all(|path| path.path != full), "{full}");

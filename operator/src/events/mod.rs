@@ -73,8 +73,21 @@ fn scaled(observed: &Observed, outcome: &Outcome) -> Option<Telling> {
         warning: false,
         reason: "Scaled".into(),
         action: "Scale",
-        note: format!("from {from} to {to} pods, as spec.replicas says"),
+        note: format!("from {from} to {to} pods{}", why_scaled(outcome)),
     })
+}
+
+/// The operator's own decision, where it decides.
+fn why_scaled(outcome: &Outcome) -> String {
+    let decision = outcome
+        .sizing
+        .decision
+        .as_ref()
+        .and_then(|it| it.reason.as_deref());
+    decision.map_or_else(
+        || ", as spec.replicas says".to_owned(),
+        |reason| format!(": {reason}"),
+    )
 }
 
 /// A condition that turned: told when its status or its reason changed, and somebody would want to know.

@@ -27,7 +27,7 @@ pub use key::ClusterKey;
 pub use kinds::ChildKind;
 pub use meta::ChildSeen;
 use meta::{INSTANCE, older, text, version};
-pub use summary::{DeploymentSeen, Detail, PodSeen};
+pub use summary::{DeploymentSeen, Detail, Life, PodSeen};
 
 /// Which clusters a change is about.
 pub type Touched = Vec<ClusterKey>;

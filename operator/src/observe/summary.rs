@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::kinds::ChildKind;
 use super::meta::text;
 use crate::build::{CONTROLLER_ANNOTATION, SECRETS_HASH_ANNOTATION};
+use crate::drains::Marks;
 
 /// Longest message that is kept: they come from elsewhere.
 const LONGEST_MESSAGE: usize = 512;
@@ -210,6 +211,40 @@ pub struct PodSeen {
     pub ended: bool,
     /// Why it does not run, if it says so: `ImagePullBackOff`, `CrashLoopBackOff`, `Unschedulable`...
     pub trouble: Option<Trouble>,
+    /// What scale-in needs to know of it.
+    pub life: Life,
+}
+
+/// What scale-in needs to know of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// It does not run yet.
+    pub pending: bool,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// The hash of the template that it was made from.
+    pub revision: String,
+    /// Our annotations on it, and a person's.
+    pub marks: Marks,
+}
+
+impl Life {
+    fn of(object: &Value) -> Self {
+        let created = text(&object["metadata"]["creationTimestamp"]).parse::<jiff::Timestamp>();
+        let created = created.map_or(0, |it| u64::try_from(it.as_second()).unwrap_or(0));
+        let annotations = object["metadata"]["annotations"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        let annotations =
+            annotations.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        Self {
+            pending: text(&object["status"]["phase"]) == "Pending",
+            created,
+            revision: text(&object["metadata"]["labels"]["pod-template-hash"]).to_owned(),
+            marks: Marks::of(annotations, created),
+        }
+    }
 }
 
 /// Why a pod does not run.
@@ -236,6 +271,7 @@ impl PodSeen {
             deleting: !object["metadata"]["deletionTimestamp"].is_null(),
             ended: ["Succeeded", "Failed"].contains(&text(&status["phase"])),
             trouble: trouble(status),
+            life: Life::of(object),
         }
     }
 

@@ -32,7 +32,7 @@ pub fn without_secrets(common: &Common, observed: &Observed, cluster: &NoticeClu
         },
         drain_public_key: Some(common.drain_public_key.clone()),
         secrets_digest: None,
-        autoscaled_replicas: None,
+        size: None,
         claim_bytes: claim_bytes(observed),
     }
 }

@@ -19,6 +19,7 @@ use crate::failure::{chain, refusal};
 use crate::leader::Leadership;
 use crate::metrics::{FailureReason, Metrics};
 use crate::observe::{ClusterKey, Observed, SharedIndex};
+use crate::scaling::Scaling;
 use crate::secrets::{Needs, SecretSeen};
 use crate::sessions::Board;
 use crate::status;
@@ -42,6 +43,8 @@ pub struct Reconciler {
     pub applier: Applier,
     /// What pods say.
     pub board: Board,
+    /// Decides about sizes.
+    pub scaling: Arc<Scaling>,
     /// Watches of Secrets.
     pub secrets: SecretWatches,
     /// Tells people.
@@ -109,6 +112,7 @@ impl Reconciler {
         object: &NoticeCluster,
     ) -> Result<Option<Outcome>, Broken> {
         let mut facts = facts::without_secrets(&self.common, observed, object);
+        facts.size = self.scaling.size(observed);
         let spec = match validate(object, &facts) {
             Ok(spec) => Box::new(spec),
             Err(findings) => {
@@ -116,6 +120,7 @@ impl Reconciler {
                 return Ok(Some(Outcome::invalid(findings)));
             }
         };
+        self.scaling.learn(&observed.key, &spec);
         let uses = spec.secrets();
         let wanted = facts::wanted_keys(&uses);
         let known = self.look_at_secrets(observed, &wanted);
@@ -145,6 +150,7 @@ impl Reconciler {
             needs,
             children: done,
             notes: children.edge_notes,
+            sizing: self.scaling.told(&observed.key),
         }))
     }
 
@@ -320,6 +326,7 @@ impl Reconciler {
 
     fn forget(&self, key: &ClusterKey) {
         self.applier.forget(key);
+        self.scaling.forget(key);
         self.status.told.lock().remove(key);
         self.first_looks.lock().remove(key);
         let wanted = {

@@ -1,7 +1,9 @@
 //! What a reconcile found and did: what status and events are made of.
 
+use crate::api::AutoscalingStatus;
 use crate::apply::Done;
 use crate::build::edge::Note;
+use crate::drains::Blocked;
 use crate::observe::ChildKind;
 use crate::secrets::Needs;
 use crate::sessions::figures::Figures;
@@ -22,6 +24,19 @@ pub struct Outcome {
     pub notes: Vec<Note>,
     /// What the pods say; `None` before they were asked.
     pub figures: Option<Figures>,
+    /// What was decided about the number of pods.
+    pub sizing: Sizing,
+}
+
+/// What was decided about the number of pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sizing {
+    /// The decision, where the operator decides.
+    pub decision: Option<AutoscalingStatus>,
+    /// Whether it had no load to go by; `None` before the first decision.
+    pub blind: Option<bool>,
+    /// Why pods that are too many are not emptied.
+    pub blocked: Option<Blocked>,
 }
 
 impl Outcome {
@@ -35,6 +50,7 @@ impl Outcome {
             children: Vec::new(),
             notes: Vec::new(),
             figures: None,
+            sizing: Sizing::default(),
         }
     }
 

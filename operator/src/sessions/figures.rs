@@ -64,6 +64,14 @@ impl Figures {
             .sum()
     }
 
+    /// The pods that are being emptied.
+    #[must_use]
+    pub fn drains(&self) -> Vec<&str> {
+        let drains = |load: &Option<Load>| load.is_some_and(|load| load.draining);
+        let pods = self.pods.iter().filter(|(_, load)| drains(load));
+        pods.map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Whether these figures are worth telling when `told` were told before: another pod, a drain, a pod that became
     /// known or unknown, or a change of 5 %.
     #[must_use]

@@ -217,6 +217,7 @@ mod tests {
             deleting: false,
             ended: false,
             trouble: None,
+            life: crate::observe::Life::default(),
         }
     }
 

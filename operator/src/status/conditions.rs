@@ -7,6 +7,7 @@ use super::dependencies::dependencies;
 use super::edge::edge;
 use super::progress::{Progress, Why, progress};
 use crate::api::AutoscalingMode;
+use crate::drains::Blocked;
 use crate::observe::{ChildKind, Detail, Observed};
 use crate::reconcile::outcome::Outcome;
 
@@ -48,7 +49,10 @@ pub fn conditions(observed: &Observed, outcome: &Outcome) -> Vec<Draft> {
     if let Ok(spec) = &outcome.spec {
         drafts.push(dependencies(&observed.key, outcome));
         drafts.extend(edge(observed, outcome, spec));
-        drafts.extend(spec.autoscaling.map(|it| autoscaling(observed, it.mode)));
+        drafts.extend(
+            spec.autoscaling
+                .map(|it| autoscaling(observed, outcome, it.mode)),
+        );
         drafts.push(draining(observed, outcome));
     }
     drafts
@@ -75,15 +79,29 @@ fn kstatus(progress: Progress) -> Vec<Draft> {
     ]
 }
 
-fn autoscaling(observed: &Observed, mode: AutoscalingMode) -> Draft {
+fn autoscaling(observed: &Observed, outcome: &Outcome, mode: AutoscalingMode) -> Draft {
     const KIND: &str = "AutoscalingActive";
     if mode == AutoscalingMode::Operator {
-        return Draft::new(
-            KIND,
-            "False",
-            "NotInThisRelease",
-            "this release does not size clusters by itself: spec.replicas counts; or set mode: HorizontalPodAutoscaler",
-        );
+        return match outcome.sizing.blind {
+            None => Draft::new(
+                KIND,
+                "Unknown",
+                "NotYetEvaluated",
+                "the pods are asked for their sessions first",
+            ),
+            Some(true) => Draft::new(
+                KIND,
+                "False",
+                "LoadUnknown",
+                "no pod tells its sessions, so the number of pods stays: can the operator reach the pods' port 9090?",
+            ),
+            Some(false) => Draft::new(
+                KIND,
+                "True",
+                "ReplicasIgnored",
+                "the operator sizes the cluster by its sessions: spec.replicas counts at creation only",
+            ),
+        };
     }
     let child = observed.child(ChildKind::HorizontalPodAutoscaler, &observed.key.name);
     let Some(Detail::Autoscaler(seen)) = child.and_then(|it| it.detail.as_deref()) else {
@@ -105,6 +123,28 @@ fn autoscaling(observed: &Observed, mode: AutoscalingMode) -> Draft {
         &seen.active.reason
     };
     Draft::new(KIND, status, reason, seen.active.message.clone())
+}
+
+/// There are more pods than wanted, and none is emptied.
+fn not_emptied(kind: &'static str, blocked: Blocked) -> Draft {
+    let (status, reason, message) = match blocked {
+        Blocked::NoRoom => (
+            "False",
+            "NoRoom",
+            "there are more pods than asked for, but the others have no room for their sessions: they stay until there is",
+        ),
+        Blocked::Rolling => (
+            "False",
+            "RolloutFirst",
+            "there are more pods than asked for: they are emptied when the rollout has ended",
+        ),
+        Blocked::LoadUnknown => (
+            "Unknown",
+            "LoadNotRead",
+            "there are more pods than asked for, but none of them tells its sessions: can the operator reach the pods' port 9090?",
+        ),
+    };
+    Draft::new(kind, status, reason, message)
 }
 
 fn draining(observed: &Observed, outcome: &Outcome) -> Draft {
@@ -130,6 +170,9 @@ fn draining(observed: &Observed, outcome: &Outcome) -> Draft {
             "PodsDrain",
             format!("being emptied: {}", names.join(", ")),
         );
+    }
+    if let Some(blocked) = outcome.sizing.blocked {
+        return not_emptied(KIND, blocked);
     }
     let unread = outcome
         .figures

@@ -12,18 +12,20 @@ mod tests;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::core::params::{Patch, PatchParams};
 use kube::core::request::Request;
 use serde_json::{Value, json};
 
-use crate::api::{MOST_PODS, NoticeClusterStatus, PodStatus};
+use crate::api::{AutoscalingMode, AutoscalingStatus, MOST_PODS, NoticeClusterStatus, PodStatus};
 use crate::apply::within;
 use crate::build::selector_text;
 use crate::observe::kinds::resource_path;
 use crate::observe::{ClusterKey, Observed};
 use crate::reconcile::outcome::Outcome;
 use crate::sessions::figures::{Figures, Load, WRITE_EVERY};
+use crate::validate::Validated;
 
 /// The field manager of status.
 pub const STATUS_MANAGER: &str = "notice-operator-status";
@@ -70,8 +72,8 @@ pub fn wanted(
         selector: Some(selector_text(&spec.owner)),
         online_sessions: online(&figures, &before, outcome, new_figures),
         url: spec.url.clone(),
-        autoscaling: None,
-        pods: pods(&figures),
+        autoscaling: sizing(spec, outcome, &before),
+        pods: pods(&figures, observed),
     };
     Wanted {
         status,
@@ -146,7 +148,8 @@ fn figures_to_tell(
     if !fresh.worth_telling(told) {
         return (kept(), false, None);
     }
-    let pods_changed = !fresh.pods.keys().eq(told.pods.keys());
+    // A drain is what a person watches: its begin and its end are told at once.
+    let pods_changed = !fresh.pods.keys().eq(told.pods.keys()) || fresh.drains() != told.drains();
     let wait = since_told
         .and_then(|since| WRITE_EVERY.checked_sub(since))
         .filter(|it| !it.is_zero());
@@ -169,14 +172,37 @@ fn online(
     figures.total()
 }
 
-fn pods(figures: &Figures) -> Vec<PodStatus> {
+/// The last decision; before the first one of this operator, that of the one before.
+fn sizing(
+    spec: &Validated,
+    outcome: &Outcome,
+    before: &NoticeClusterStatus,
+) -> Option<AutoscalingStatus> {
+    let decides = spec
+        .autoscaling
+        .is_some_and(|it| it.mode == AutoscalingMode::Operator);
+    let decision = outcome
+        .sizing
+        .decision
+        .clone()
+        .or_else(|| before.autoscaling.clone());
+    decision.filter(|_| decides)
+}
+
+fn pods(figures: &Figures, observed: &Observed) -> Vec<PodStatus> {
     let pod = |(name, load): (&String, &Option<Load>)| PodStatus {
         name: name.clone(),
         sessions: load.map(|it| it.sessions),
         draining: load.map(|it| it.draining),
-        drain_eta: None,
+        drain_eta: drain_eta(observed, name),
     };
     figures.pods.iter().take(MOST_PODS).map(pod).collect()
+}
+
+fn drain_eta(observed: &Observed, name: &str) -> Option<Time> {
+    let pod = observed.pods.iter().find(|pod| pod.name == name)?;
+    let eta = i64::try_from(pod.life.marks.leaving?.eta()).ok()?;
+    Timestamp::from_second(eta).ok().map(Time)
 }
 
 /// Writes a status; the object as it is then.

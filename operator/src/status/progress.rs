@@ -110,10 +110,14 @@ fn rollout(observed: &Observed, outcome: &Outcome) -> Progress {
         return progress;
     }
     let wanted = deployment.desired;
+    // A pod that is emptied to go is not ready, and not missed.
+    let leaves = |pod: &&PodSeen| !pod.deleting && pod.life.marks.leaving.is_some();
+    let leaving = observed.pods.iter().filter(leaves).count();
+    let leaving = i32::try_from(leaving).unwrap_or(i32::MAX);
     let settled = deployment.observed_generation >= deployment.generation
         && deployment.updated >= wanted
         && deployment.replicas <= deployment.updated
-        && deployment.available >= wanted;
+        && deployment.available.saturating_add(leaving) >= wanted;
     match (settled, wanted) {
         (true, _) if paused => Progress::Done(why(
             "Paused",

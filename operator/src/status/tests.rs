@@ -48,6 +48,7 @@ fn outcome(observed: &Observed) -> Outcome {
         children: Vec::new(),
         notes: Vec::new(),
         figures: None,
+        sizing: crate::reconcile::outcome::Sizing::default(),
     }
 }
 

@@ -18,8 +18,8 @@ pub struct Facts {
     /// A digest of the values of those keys of Secrets that the servers can't read again while they run (see
     /// [`super::SecretUse::rolls`]). A change rolls the pods. None: there are no such keys.
     pub secrets_digest: Option<String>,
-    /// How many pods there should be where the operator decides it (autoscaling mode Operator).
-    pub autoscaled_replicas: Option<i32>,
+    /// How many pods the Deployment should have now, those that are still to be emptied included. None: it is not there.
+    pub size: Option<i32>,
     /// How large the embedded store's volume is, when somebody has grown it.
     pub claim_bytes: Option<u64>,
 }
@@ -52,7 +52,7 @@ impl Facts {
             kinds: OptionalKinds::ALL,
             drain_public_key: None,
             secrets_digest: None,
-            autoscaled_replicas: None,
+            size: None,
             claim_bytes: None,
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn resolve(cluster: &NoticeCluster, facts: &Facts) -> Result<Validate
         owner: owner(cluster),
         image: image(spec, facts),
         replicas: replicas(spec, autoscaling.as_ref(), facts),
+        wanted_replicas: spec.replicas,
         store,
         redis: spec.redis.clone(),
         auth: spec.auth.clone().unwrap_or_default(),
@@ -107,14 +108,17 @@ fn version(reference: &str) -> Option<String> {
     fits.then(|| tag.to_owned())
 }
 
-/// Where the operator decides, `replicas` is where it begins.
+/// Where the operator decides, `replicas` is where it begins, within the bounds; what it decided later is taken as it is.
+/// Whoever decides: pods that are too many are emptied before they go, so the size falls when they are.
 fn replicas(spec: &NoticeClusterSpec, autoscaling: Option<&Autoscaling>, facts: &Facts) -> i32 {
-    match autoscaling {
-        Some(auto) if auto.mode == AutoscalingMode::Operator && spec.replicas > 0 => {
-            let wanted = facts.autoscaled_replicas.unwrap_or(spec.replicas);
-            wanted.max(auto.min_replicas).min(auto.max_replicas)
+    let auto = autoscaling.filter(|auto| auto.mode == AutoscalingMode::Operator);
+    match (spec.replicas, auto) {
+        (0, _) => 0,
+        (wanted, Some(auto)) => {
+            let first = || wanted.max(auto.min_replicas).min(auto.max_replicas);
+            facts.size.map_or_else(first, |size| size.max(1))
         }
-        _ => spec.replicas,
+        (wanted, None) => facts.size.map_or(wanted, |size| size.max(wanted)),
     }
 }
 
@@ -389,17 +393,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_operators_own_number_of_pods_stays_within_its_bounds(
-            replicas_ in 1i32..50, wish in proptest::option::of(0i32..2000), a in 1i32..100, b in 1i32..100,
+        fn the_operators_own_number_of_pods_begins_within_its_bounds_and_is_then_what_it_decided(
+            replicas_ in 1i32..50, wish in proptest::option::of(1i32..2000), a in 1i32..100, b in 1i32..100,
         ) {
             let auto = Autoscaling {
                 min_replicas: a.min(b), max_replicas: a.max(b), target_sessions: 1,
                 mode: AutoscalingMode::Operator, up_stabilization_seconds: 0, down_stabilization_seconds: 0,
             };
             let spec = NoticeClusterSpec { replicas: replicas_, ..NoticeClusterSpec::default() };
-            let facts = Facts { autoscaled_replicas: wish, ..Facts::offline() };
+            let facts = Facts { size: wish, ..Facts::offline() };
             let got = replicas(&spec, Some(&auto), &facts);
-            prop_assert!((auto.min_replicas..=auto.max_replicas).contains(&got));
+            match wish {
+                Some(wish) => prop_assert_eq!(got, wish),
+                None => prop_assert!((auto.min_replicas..=auto.max_replicas).contains(&got)),
+            }
+        }
+
+        #[test]
+        fn where_somebody_else_decides_more_pods_come_at_once_and_fewer_only_when_it_is_their_turn(
+            wanted in 0i32..50, size in proptest::option::of(1i32..50),
+        ) {
+            let spec = NoticeClusterSpec { replicas: wanted, ..NoticeClusterSpec::default() };
+            let facts = Facts { size, ..Facts::offline() };
+            let got = replicas(&spec, None, &facts);
+            prop_assert_eq!(got, if wanted == 0 { 0 } else { wanted.max(size.unwrap_or(0)) });
         }
     }
 }

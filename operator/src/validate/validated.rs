@@ -19,8 +19,10 @@ pub struct Validated {
     pub owner: Owner,
     /// The server's image.
     pub image: Image,
-    /// How many pods the Deployment has.
+    /// How many pods the Deployment has, those that are still to be emptied included.
     pub replicas: i32,
+    /// How many the spec asks for.
+    pub wanted_replicas: i32,
     /// Where notices are kept.
     pub store: Store,
     /// Where session tokens are kept, and how pods wake each other.

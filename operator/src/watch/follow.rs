@@ -81,8 +81,9 @@ enum End {
 #[derive(Deserialize)]
 struct Page {
     metadata: PageMeta,
+    /// An API server writes an empty list of metadata as `null`.
     #[serde(default)]
-    items: Vec<Value>,
+    items: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +127,8 @@ impl<S: Sink> Watch<S> {
         loop {
             self.place.moves();
             let page = self.page(client, &params).await?;
-            page.items.into_iter().for_each(|it| self.sink.seen(it));
+            let items = page.items.unwrap_or_default();
+            items.into_iter().for_each(|it| self.sink.seen(it));
             if page.metadata.more.is_empty() {
                 self.sink.listed();
                 self.place.listed();
@@ -280,5 +282,17 @@ async fn within<T>(
     match tokio::time::timeout(limit, call).await {
         Ok(result) => result,
         Err(_) => Err(kube::Error::Service("no answer in time".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_of_metadata_is_a_page_without_items() {
+        let text = r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"4081"},"items":null}"#;
+        let page: Page = serde_json::from_str(text).unwrap();
+        assert_eq!((page.metadata.version.as_str(), page.items), ("4081", None));
     }
 }

@@ -7,10 +7,12 @@
 
 mod children;
 mod denied;
+mod farm;
 mod leader;
 mod many;
 mod optional;
 mod quiet;
 mod scene;
 mod secrets;
+mod sizing;
 mod state;

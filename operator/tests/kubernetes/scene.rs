@@ -26,8 +26,15 @@ pub(crate) struct Scene {
     operator: Option<Running>,
 }
 
-struct Running {
+/// An operator that runs.
+pub(crate) struct Running {
     task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Who the operator is.
@@ -53,6 +60,15 @@ async fn config() -> Config {
         .unwrap()
 }
 
+/// The operator's log beside a test's own words, for who looks for a cause: NOTICE_OPERATOR_LOG=debug.
+fn log_if_asked() {
+    use tracing_subscriber::EnvFilter;
+    if let Ok(filter) = EnvFilter::try_from_env("NOTICE_OPERATOR_LOG") {
+        let log = tracing_subscriber::fmt().with_env_filter(filter);
+        let _already_there = log.with_test_writer().try_init();
+    }
+}
+
 fn random() -> String {
     let mut bytes = [0_u8; 5];
     getrandom::fill(&mut bytes).unwrap();
@@ -65,6 +81,7 @@ fn random() -> String {
 impl Scene {
     /// A namespace without an operator.
     pub(crate) async fn empty(name: &str) -> Self {
+        log_if_asked();
         let client = Client::try_from(config().await).unwrap();
         let namespace = format!("{name}-{}", random());
         let scene = Self {
@@ -109,6 +126,11 @@ impl Scene {
     }
 
     pub(crate) async fn start_with(&mut self, options: Options, account: Account) {
+        self.operator = Some(self.run_operator(options, account).await);
+    }
+
+    /// An operator beside the scene's own; dropped, it is gone without a goodbye.
+    pub(crate) async fn run_operator(&self, options: Options, account: Account) -> Running {
         let mut config = config().await;
         config.auth_info.impersonate = Some(self.user());
         if account == Account::Master {
@@ -118,7 +140,7 @@ impl Scene {
             let never = std::future::pending();
             app::serve(&options, config, never).await.unwrap();
         });
-        self.operator = Some(Running { task });
+        Running { task }
     }
 
     async fn install_definition(&self) {
@@ -394,9 +416,7 @@ fn word(value: &Value) -> &str {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        if let Some(running) = self.operator.take() {
-            running.task.abort();
-        }
+        drop(self.operator.take());
         // The namespace is removed behind the test's back; a runtime of its own, since the test's is ending.
         let namespace = self.namespace.clone();
         let removed = std::thread::spawn(move || {

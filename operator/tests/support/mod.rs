@@ -36,7 +36,7 @@ pub fn facts() -> Facts {
         kinds: OptionalKinds::ALL,
         drain_public_key: Some(DRAIN_KEY.to_owned()),
         secrets_digest: Some("0123456789abcdef".to_owned()),
-        autoscaled_replicas: None,
+        size: None,
         claim_bytes: None,
     }
 }
