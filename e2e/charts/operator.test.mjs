@@ -6,12 +6,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chart, eventually, ofKind, output, render, startPlane } from './harness.mjs';
+import { chart, eventually, output, startPlane } from './harness.mjs';
+import { auditLog, rightOf, rightsOf, rulesOfChart } from './rights.mjs';
 
 const program = process.env.NOTICE_OPERATOR_BIN;
 const account = 'system:serviceaccount:notice-system:notice-operator';
@@ -138,25 +139,11 @@ test('by the audit log nothing that it asked for was refused, and nothing that i
     verb === 'update' && objectRef?.resource === 'leases')));
   const refused = asked().filter(({ annotations }) => annotations?.['authorization.k8s.io/decision'] === 'forbid');
   assert.deepEqual(refused.map(({ verb, requestURI }) => `${verb} ${requestURI}`), [], log.slice(-2000));
-  const used = new Set(asked().filter(({ objectRef }) => objectRef).map(({ verb, objectRef }) => {
-    const { apiGroup = '', resource, subresource } = objectRef;
-    return `${apiGroup}/${resource}${subresource ? `/${subresource}` : ''} ${verb}`;
-  }));
-  const idle = granted().filter((right) => !used.has(right) && !unused[right]);
+  const used = new Set(asked().filter(({ objectRef }) => objectRef).map(rightOf));
+  const idle = rightsOf(rulesOfChart()).filter((right) => !used.has(right) && !unused[right]);
   assert.deepEqual(idle, [], 'granted, and never asked for');
 });
 
 function asked() {
-  return readFileSync(join(plane.env.NOTICE_KUBERNETES_DIR, 'audit.log'), 'utf8').trim().split('\n')
-    .map((line) => JSON.parse(line)).filter(({ user }) => user.username === account);
-}
-
-/** What the chart of the operator grants it, as `group/resource verb`. */
-function granted() {
-  const objects = render('helm', 'notice-operator', {});
-  const roles = [...ofKind(objects, 'ClusterRole'), ...ofKind(objects, 'Role')]
-    .filter(({ metadata }) => /^notice-operator(-self)?$/.test(metadata.name));
-  const rights = roles.flatMap(({ rules }) => rules.flatMap(({ apiGroups, resources, verbs }) => (
-    resources.flatMap((resource) => verbs.map((verb) => `${apiGroups[0]}/${resource} ${verb}`)))));
-  return [...new Set(rights)];
+  return auditLog(plane.env.NOTICE_KUBERNETES_DIR).filter(({ user }) => user.username === account);
 }

@@ -35,7 +35,7 @@ fn compare_all(name: &str, manifest: &Value) {
     let mut seen = BTreeSet::new();
     for (child, mut value) in as_values(children(manifest)) {
         if child == "dashboard" {
-            value["data"] = json!("operator/assets/dashboard.json");
+            value["data"] = json!("charts/notice-operator/dashboards/notice-cluster.json");
         }
         compare(&format!("{name}/{child}"), &value);
         seen.insert(format!("{child}.yaml"));

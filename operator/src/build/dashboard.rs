@@ -5,8 +5,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use super::meta::{Component, named};
 use crate::validate::Validated;
 
-/// The dashboard.
-const DASHBOARD: &str = include_str!("../../assets/dashboard.json");
+/// The dashboard of the operator's chart.
+const DASHBOARD: &str =
+    include_str!("../../../charts/notice-operator/dashboards/notice-cluster.json");
 
 pub(super) fn build(cluster: &Validated) -> Option<ConfigMap> {
     let wish = cluster.dashboard.as_ref()?;
@@ -18,7 +19,7 @@ pub(super) fn build(cluster: &Validated) -> Option<ConfigMap> {
     }
     Some(ConfigMap {
         metadata,
-        data: Some([("notice-server.json".to_owned(), DASHBOARD.to_owned())].into()),
+        data: Some([("notice-cluster.json".to_owned(), DASHBOARD.to_owned())].into()),
         ..ConfigMap::default()
     })
 }

@@ -87,6 +87,8 @@ pub struct Observation {
     pub wanted: u32,
     /// A rollout is under way.
     pub rolling: bool,
+    /// When the newest rollout was through, in seconds since 1970.
+    pub rolled_out: Option<u64>,
     /// New sessions a second, over all pods.
     pub growth: u64,
     /// Every pod that exists.

@@ -38,6 +38,7 @@ pub(super) fn observed(replicas: u32, wanted: u32, pods: &[Pod]) -> Observation 
         replicas,
         wanted,
         rolling: false,
+        rolled_out: None,
         growth: 0,
         pods: pods.to_vec(),
     }

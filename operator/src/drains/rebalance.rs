@@ -3,6 +3,9 @@
 //!
 //! Who is asked connects again through the load balancer, which may bring it to any pod, the one it left included. So
 //! as many are asked as will do if all who move land evenly, and no more: each round is a move for real people.
+//!
+//! For the same reason what a rollout leaves uneven stays so: everybody has just been moved. Rounds come when pods have
+//! been added since, or when a pod is about to be full.
 
 use std::time::Duration;
 
@@ -11,6 +14,9 @@ use super::{Observation, Phase, Pod, Settings};
 
 /// The fullest pod may have so many hundredths of the mean.
 const LIMIT: u64 = 125;
+
+/// From so many hundredths of what it takes on, a pod is about to be full.
+const NEARLY_FULL: u64 = 80;
 
 /// A round aims a little lower, so that chance does not ask for another one.
 const AIM: u64 = 115;
@@ -93,6 +99,10 @@ impl Balance {
         self.pods() > 1 && self.skew() > LIMIT && above.saturating_mul(above) > 4 * mean
     }
 
+    fn is_nearly_full(&self, settings: &Settings) -> bool {
+        self.fullest().saturating_mul(100) >= settings.capacity.saturating_mul(NEARLY_FULL)
+    }
+
     /// How many sessions each pod should ask to move. The fewest with which no pod is above the aim, if those who move
     /// land evenly on all pods.
     #[must_use]
@@ -161,7 +171,8 @@ impl Rebalance {
             return (self, Verdict::Rest);
         }
         let balance = Balance::of(&seen.pods);
-        if !balance.is_skewed() {
+        let worthwhile = has_additions(seen) || balance.is_nearly_full(settings);
+        if !worthwhile || !balance.is_skewed() {
             return (Self::default(), Verdict::Rest);
         }
         if self.is_in_vain(balance.skew()) {
@@ -187,6 +198,12 @@ impl Rebalance {
         self.in_vain = if better { 0 } else { self.in_vain + 1 };
         self.in_vain >= PATIENCE
     }
+}
+
+/// Whether a pod has been made since the last rollout: for a bigger size, or in another one's place.
+fn has_additions(seen: &Observation) -> bool {
+    let added = |since: u64| seen.pods.iter().any(|pod| pod.created > since);
+    seen.rolled_out.is_none_or(added)
 }
 
 fn is_disturbed(seen: &Observation) -> bool {

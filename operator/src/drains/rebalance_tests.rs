@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::model::{Chance, observed, serving, settings};
+use super::super::Load;
+use super::super::model::{CAPACITY, Chance, observed, serving, settings};
 use super::*;
 
 fn pods(loads: &[u64]) -> Vec<Pod> {
@@ -97,6 +98,23 @@ fn while_pods_start_or_leave_or_are_replaced_nobody_is_asked() {
         Verdict::Rest,
         "a person's pod is none of them"
     );
+}
+
+#[test]
+fn what_a_rollout_leaves_uneven_stays_until_pods_are_added_or_one_is_nearly_full() {
+    let judged = |seen: &Observation| Rebalance::default().judge(seen, &settings(), 2000).1;
+    let mut rolled = seen(&[700, 100]);
+    rolled.rolled_out = Some(rolled.pods[1].created + 10);
+    assert_eq!(judged(&rolled), Verdict::Rest);
+    let mut added = rolled.clone();
+    added.pods[1].created += 11;
+    assert_ne!(judged(&added), Verdict::Rest);
+    let mut full = rolled;
+    full.pods[0].load = Some(Load {
+        sessions: CAPACITY * 4 / 5,
+        draining: false,
+    });
+    assert_ne!(judged(&full), Verdict::Rest);
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub struct DeploymentSeen {
     pub progressing: TheirCondition,
     /// Condition `ReplicaFailure`.
     pub replica_failure: TheirCondition,
+    /// When the newest rollout was through, in seconds since 1970; none while one is under way.
+    pub rolled_out: Option<u64>,
     /// The digest of rolling secrets on the pod template.
     pub secrets_digest: Option<String>,
 }
@@ -139,6 +141,7 @@ impl DeploymentSeen {
             available: number(&status["availableReplicas"]).unwrap_or(0),
             progressing: condition(status, "Progressing"),
             replica_failure: condition(status, "ReplicaFailure"),
+            rolled_out: rolled_out(status),
             secrets_digest: annotations[SECRETS_HASH_ANNOTATION]
                 .as_str()
                 .map(str::to_owned),
@@ -230,8 +233,7 @@ pub struct Life {
 
 impl Life {
     fn of(object: &Value) -> Self {
-        let created = text(&object["metadata"]["creationTimestamp"]).parse::<jiff::Timestamp>();
-        let created = created.map_or(0, |it| u64::try_from(it.as_second()).unwrap_or(0));
+        let created = unix_seconds(&object["metadata"]["creationTimestamp"]).unwrap_or(0);
         let annotations = object["metadata"]["annotations"]
             .as_object()
             .into_iter()
@@ -302,13 +304,26 @@ fn trouble(status: &Value) -> Option<Trouble> {
     })
 }
 
-fn condition(status: &Value, kind: &str) -> TheirCondition {
+/// The Deployment controller touches the condition when a rollout begins and when it is through, and not when the
+/// replicas change.
+fn rolled_out(status: &Value) -> Option<u64> {
+    let progressing = condition_object(status, "Progressing")?;
+    let through = progressing["reason"] == "NewReplicaSetAvailable";
+    unix_seconds(&progressing["lastUpdateTime"]).filter(|_| through)
+}
+
+fn unix_seconds(time: &Value) -> Option<u64> {
+    let time = text(time).parse::<jiff::Timestamp>().ok()?;
+    u64::try_from(time.as_second()).ok()
+}
+
+fn condition_object<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = status["conditions"].as_array();
-    let found = conditions
-        .into_iter()
-        .flatten()
-        .find(|it| it["type"] == kind);
-    found.map_or_else(TheirCondition::default, |it| TheirCondition {
+    conditions?.iter().find(|it| it["type"] == kind)
+}
+
+fn condition(status: &Value, kind: &str) -> TheirCondition {
+    condition_object(status, kind).map_or_else(TheirCondition::default, |it| TheirCondition {
         status: text(&it["status"]).to_owned(),
         reason: text(&it["reason"]).to_owned(),
         message: cut(text(&it["message"])),
@@ -334,6 +349,17 @@ mod tests {
             DeploymentSeen::of(&json!({"metadata": {"generation": 2}, "spec": {"replicas": 3}}));
         assert_eq!((seen.generation, seen.desired, seen.ready), (2, 3, 0));
         assert_eq!(seen.progressing, TheirCondition::default());
+    }
+
+    #[test]
+    fn a_deployment_says_when_its_rollout_was_through() {
+        let seen = |reason: &str| {
+            let progressing = json!({"type": "Progressing", "status": "True", "reason": reason,
+                "lastUpdateTime": "1970-01-01T00:01:40Z", "lastTransitionTime": "1970-01-01T00:00:01Z"});
+            DeploymentSeen::of(&json!({"status": {"conditions": [progressing]}})).rolled_out
+        };
+        assert_eq!(seen("NewReplicaSetAvailable"), Some(100));
+        assert_eq!(seen("ReplicaSetUpdated"), None);
     }
 
     #[test]

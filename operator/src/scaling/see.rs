@@ -53,6 +53,7 @@ pub(super) fn pods(
         replicas: u32::try_from(deployment.desired).unwrap_or(0),
         wanted,
         rolling: deployment.updated != deployment.replicas,
+        rolled_out: deployment.rolled_out,
         growth,
         pods: pods
             .map(|pod| pod_of(pod, load(figures, pod), &revision))
