@@ -13,7 +13,8 @@ const BACKOFF_MS = { first: 50, most: 2_000 };
 export class Client {
   closes = new Map();
   refusals = new Map();
-  moves = 0;
+  /** When it was asked to move, and why: [{ at (ms), reason }]. */
+  asked = [];
   silences = 0;
   #current = null;
   #ended = false;
@@ -26,6 +27,7 @@ export class Client {
   }
 
   get isOnline() { return this.#current !== null; }
+  get moves() { return this.asked.length; }
   get node() { return this.#current?.node; }
 
   start() { this.#connect(); }
@@ -80,7 +82,7 @@ export class Client {
         this.taken(this.account, link.session, frame.notice);
         return link.socket.send(JSON.stringify({ type: 'ack', ids: [frame.notice.id] }));
       case 'move':
-        this.moves += 1;
+        this.asked.push({ at: Date.now(), reason: frame.reason });
         link.moving = true;
         return setTimeout(() => this.#connect(link), frame.afterMs);
       default:

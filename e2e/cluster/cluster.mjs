@@ -35,6 +35,7 @@ export const settings = {
   ingressClass: process.env.NOTICE_CLUSTER_INGRESS_CLASS ?? 'traefik',
   ingress: process.env.NOTICE_CLUSTER_INGRESS ?? (isLab ? `http://${process.env.NOTICE_CLUSTER_ADDRESS ?? '10.123.0.1'}` : ''),
   mongodb: process.env.MONGODB_URI ?? (isLab ? 'mongodb://mongodb.backing.svc.cluster.local:27017/' : ''),
+  prometheus: process.env.NOTICE_CLUSTER_PROMETHEUS ?? (isLab ? `http://${process.env.NOTICE_CLUSTER_ADDRESS ?? '10.123.0.1'}:9090` : ''),
   redis: process.env.REDIS_URI ?? (isLab ? 'redis://redis.backing.svc.cluster.local:6379' : ''),
   /** Images of another version, to roll to. In the lab: the same ones by another name. */
   nextServer: process.env.NOTICE_CLUSTER_NEXT_SERVER_IMAGE ?? (isLab ? 'notice-server:next' : ''),

@@ -9,14 +9,14 @@ const READY = '--for=condition=Ready';
 
 export function installOperator(...more) {
   return helm('upgrade', '--install', OPERATOR.release, 'charts/notice-operator', '--namespace', OPERATOR.namespace,
-    '--create-namespace', '--wait', '--timeout', '3m', ...more);
+    // What an earlier upgrade has set does not stay.
+    '--create-namespace', '--reset-values', '--wait', '--timeout', '3m', ...more);
 }
 
 /** A NoticeCluster called `rides` in a namespace of its own, on a database of its own. */
 export class Notice {
   name = 'rides';
   #key = randomBytes(24).toString('hex');
-  #keys = `service:${this.#key}`;
   #service = null;
 
   static async install(spec = {}) {
@@ -35,7 +35,7 @@ export class Notice {
     await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: notice.namespace } });
     await secret(notice.namespace, 'mongo', { uri: settings.mongodb });
     await secret(notice.namespace, 'redis', { uri: settings.redis });
-    await secret(notice.namespace, 'keys', { keys: notice.#keys });
+    await secret(notice.namespace, 'keys', { keys: entry(notice.#key) });
     await notice.upgrade();
     await notice.isReady();
     notice.#service = await service(notice.namespace, notice.name);
@@ -88,8 +88,12 @@ export class Notice {
     await this.isReady();
   }
 
+  /** So many pods are ready, and no other is starting or on its way out. */
   async hasReadyPods(count, withinMs = 180_000) {
-    await eventually(`${count} pods are ready`, async () => (await this.pods()).filter(isReady).length === count, withinMs);
+    await eventually(`there are ${count} pods, all ready`, async () => {
+      const { items } = await this.get('pods', '-l', `app.kubernetes.io/instance=${this.name}`);
+      return items.length === count && items.every((pod) => !pod.metadata.deletionTimestamp && isReady(pod));
+    }, withinMs);
   }
 
   async conditions() {
@@ -121,17 +125,29 @@ export class Notice {
 
   async token(accountId) { return (await this.api('sessions', { accountId, ttlSeconds: 3600 })).token; }
 
-  /** A new key beside the old one, or alone; returns it. */
-  async rotateKey({ keepOld }) {
-    const old = this.#keys;
-    this.#key = randomBytes(24).toString('hex');
-    this.#keys = `service:${this.#key}`;
-    await secret(this.namespace, 'keys', { keys: keepOld ? `${old},${this.#keys}` : this.#keys });
-    return this.#key;
+  /** A new key beside the one in use. Calls go on with that one until `useKey`. */
+  async addKey() {
+    const fresh = randomBytes(24).toString('hex');
+    await secret(this.namespace, 'keys', { keys: `${entry(this.#key)},${entry(fresh)}` });
+    return fresh;
+  }
+
+  /** Calls take this key from now on. */
+  useKey(key) { this.#key = key; }
+
+  /** The key in use is the only one left. */
+  async dropOtherKeys() { await secret(this.namespace, 'keys', { keys: entry(this.#key) }); }
+
+  /** Whether every pod answers a call with this key in this way: each call goes to any of them. */
+  async everyPodSays(key, status) {
+    const answers = Array.from({ length: 16 }, () => this.as(key)('accounts/nobody').then(() => 200, (error) => error.status));
+    return (await Promise.all(answers)).every((answer) => answer === status);
   }
 
   get key() { return this.#key; }
 }
+
+function entry(key) { return `service:${key}`; }
 
 export function isReady(pod) {
   return pod.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');

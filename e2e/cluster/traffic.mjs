@@ -16,16 +16,19 @@ export class Traffic {
   #run = randomBytes(4).toString('hex');
   #ledger = new Ledger();
   #clients = [];
+  #crowd = [];
   #staging = null;
   #stop = false;
   #unconfirmed = 0;
   #retries = 0;
   #staged = 0;
+  /** Names of the crowd so far. */
+  #met = 0;
 
   /** `api(path, body)` speaks to the service API; `site` is the ingress. */
   static async start({ api, site, clients = 100, perSecond = 50 }) {
     const traffic = new Traffic();
-    traffic.api = api;
+    Object.assign(traffic, { api, site });
     const taken = (...offer) => traffic.#ledger.offered(...offer);
     for (let n = 0; n < clients; n += 1) {
       const account = `client-${n}`;
@@ -40,13 +43,31 @@ export class Traffic {
   }
 
   isOnline(withinMs = 120_000) {
-    return eventually('every client is online', () => this.#clients.every((client) => client.isOnline), withinMs);
+    return eventually('every client is online', () => this.everybody.every((client) => client.isOnline), withinMs);
+  }
+
+  /** Those whom notices are staged for, and the crowd. */
+  get everybody() { return [...this.#clients, ...this.#crowd]; }
+
+  /** So many more clients besides, who come within `overMs` or go at once. They only listen. */
+  async crowd(count, overMs = 0) {
+    while (this.#crowd.length > count) this.#crowd.pop().end();
+    const missing = count - this.#crowd.length;
+    for (let n = 0; n < missing; n += 1) {
+      const account = `crowd-${this.#run}-${this.#met}`;
+      this.#met += 1;
+      const { token } = await this.api('sessions', { accountId: account, ttlSeconds: 7200 });
+      const client = new Client(this.site, account, token, () => {});
+      client.start();
+      this.#crowd.push(client);
+      await pause(overMs / missing);
+    }
   }
 
   /** How many clients each node has. */
   nodes() {
     const nodes = {};
-    for (const { node } of this.#clients) nodes[node] = (nodes[node] ?? 0) + 1;
+    for (const { node } of this.everybody.filter(({ isOnline }) => isOnline)) nodes[node] = (nodes[node] ?? 0) + 1;
     return nodes;
   }
 
@@ -68,7 +89,7 @@ export class Traffic {
 
   close() {
     this.#stop = true;
-    for (const client of this.#clients) client.end();
+    for (const client of this.everybody) client.end();
   }
 
   async #stage(everyMs) {

@@ -13,11 +13,11 @@ template='{{range .items}}{{if and .status.podIP (eq .status.phase "Running")}}
 {{- $name := index .metadata.labels "app.kubernetes.io/name"}}
 - targets: ["{{.status.podIP}}:{{if eq $name "notice-server"}}9090{{else}}8080{{end}}"]
   labels:
-    job: "{{$name}}"
+    job: "{{index .metadata.labels "app.kubernetes.io/instance"}}-metrics"
+    service: "{{index .metadata.labels "app.kubernetes.io/instance"}}-metrics"
     namespace: "{{.metadata.namespace}}"
     pod: "{{.metadata.name}}"
     node: "{{.spec.nodeName}}"
-    cluster: "{{index .metadata.labels "app.kubernetes.io/instance"}}"
 {{end}}{{end}}'
 
 main() {
