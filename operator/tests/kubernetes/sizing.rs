@@ -26,6 +26,14 @@ fn spec(replicas: u32, autoscaling: Value) -> Value {
     spec
 }
 
+/// One pod per five sessions, between these sizes, decided at once.
+fn by_sessions(min: u32, max: u32) -> Value {
+    json!({
+        "minReplicas": min, "maxReplicas": max, "targetSessionsPerPod": 5, "mode": "Operator",
+        "scaleUp": {"stabilizationSeconds": 0}, "scaleDown": {"stabilizationSeconds": 0},
+    })
+}
+
 /// A cluster whose pods run.
 async fn world(name: &str, network: (u8, u8), spec: Value) -> (Arc<Scene>, Farm) {
     let scene = Arc::new(Scene::new(name).await);
@@ -146,11 +154,7 @@ fn nobody_lost(farm: &Farm) {
 
 #[tokio::test]
 async fn more_sessions_bring_more_pods_and_fewer_let_the_emptiest_go_until_the_minimum() {
-    let autoscaling = json!({
-        "minReplicas": 2, "maxReplicas": 5, "targetSessionsPerPod": 5, "mode": "Operator",
-        "scaleUp": {"stabilizationSeconds": 0}, "scaleDown": {"stabilizationSeconds": 0},
-    });
-    let (scene, mut farm) = world("grows", (70, 1), spec(2, autoscaling)).await;
+    let (scene, mut farm) = world("grows", (70, 1), spec(2, by_sessions(2, 5))).await;
     farm.clients(8);
     online(&scene, &farm, 8).await;
     farm.clients(22);
@@ -333,4 +337,57 @@ async fn pods_that_are_new_are_filled_until_the_fullest_has_at_most_a_quarter_mo
     let moves = farm.tally.moves.load(Ordering::Relaxed);
     assert!(moves <= 80, "{moves} moves of 80 clients");
     told(&scene, "Rebalancing").await;
+}
+
+#[tokio::test]
+async fn a_minimum_that_is_raised_in_the_middle_of_a_drain_takes_the_drain_back() {
+    let mut slow = spec(3, by_sessions(3, 4));
+    slow["drain"] = json!({"windowSeconds": 60});
+    let (scene, mut farm) = world("raises", (70, 8), slow).await;
+    farm.clients(6);
+    online(&scene, &farm, 6).await;
+    let minimum = |count: u32| json!({"spec": {"autoscaling": {"minReplicas": count}}});
+    scene.edit(&scene.cluster_path("rides"), minimum(2)).await;
+    leaving(&scene).await;
+    scene.edit(&scene.cluster_path("rides"), minimum(3)).await;
+    unmarked(&scene).await;
+    ready(&scene, 3).await;
+    assert!(farm.gone().is_empty(), "{:?}", farm.gone());
+    nobody_lost(&farm);
+    told(&scene, "DrainStopped").await;
+    let cluster = scene.cluster("rides").await;
+    assert_eq!(cluster["status"]["autoscaling"]["desiredReplicas"], 3);
+}
+
+#[tokio::test]
+async fn a_drain_whose_pod_says_nothing_any_more_ends_at_its_deadline_and_is_told() {
+    let (scene, mut farm) = world("late", (70, 9), spec(3, Value::Null)).await;
+    farm.clients(30);
+    online(&scene, &farm, 30).await;
+    replicas(&scene, 2).await;
+    let name = leaving(&scene).await;
+    farm.silence(&name).await;
+    assert_eq!(went(&scene, &farm, 1).await, [name]);
+    ready(&scene, 2).await;
+    online(&scene, &farm, 30).await;
+    told(&scene, "DrainDeadlinePassed").await;
+}
+
+#[tokio::test]
+async fn replicas_that_a_person_sets_are_not_followed_while_sessions_decide() {
+    let (scene, mut farm) = world("ignores", (70, 10), spec(2, by_sessions(2, 5))).await;
+    farm.clients(4);
+    online(&scene, &farm, 4).await;
+    replicas(&scene, 5).await;
+    scene
+        .wait_condition("rides", "AutoscalingActive", "True", "ReplicasIgnored")
+        .await;
+    // By hand, at the Deployment: taken back.
+    let path = scene.child_path(ChildKind::Deployment, "rides");
+    scene.edit(&path, json!({"spec": {"replicas": 4}})).await;
+    ready(&scene, 2).await;
+    online(&scene, &farm, 4).await;
+    let cluster = scene.cluster("rides").await;
+    assert_eq!(cluster["spec"]["replicas"], 5, "a person's field stays");
+    nobody_lost(&farm);
 }
