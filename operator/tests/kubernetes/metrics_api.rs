@@ -185,15 +185,21 @@ async fn kubernetes_own_autoscaler_sizes_a_cluster_by_the_sessions_that_the_oper
         "/apis/{GROUP}/v1beta2/namespaces/{}/pods/*/notice_online_sessions",
         scene.namespace
     );
-    let list = scene.get(&values).await.unwrap();
-    assert_eq!(list["items"].as_array().unwrap().len(), 3);
+    scene
+        .wait("the new pod has been asked, too", || async {
+            let list = scene.get(&values).await?;
+            (list["items"].as_array()?.len() == 3).then_some(())
+        })
+        .await;
     assert_eq!(refused(&scene, &values).await, 403);
     assert_eq!(past_the_api_server(at, &values).await, 401);
 
     farm.clients(8);
     ready(&scene, 2).await;
-    assert_eq!(farm.gone().len(), 1);
-    assert_eq!(farm.gone()[0].sessions, 0, "emptied before it went");
+    let gone = scene
+        .wait("its end is seen", || async { farm.gone().first().cloned() })
+        .await;
+    assert_eq!(gone.sessions, 0, "emptied before it went");
     assert_eq!(farm.tally.cut.load(std::sync::atomic::Ordering::Relaxed), 0);
 
     // It goes away: the size stays, and it is told.
