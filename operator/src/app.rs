@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -23,6 +25,7 @@ use crate::events::Teller;
 use crate::failure::chain;
 use crate::leader::{Election, Leadership, Lost};
 use crate::metrics::{FailureReason, Metrics, State};
+use crate::metrics_api::{self, MetricsApi};
 use crate::observe::{ChildKind, ClusterKey, SharedIndex};
 use crate::probes::{self, Probes};
 use crate::queue::Queue;
@@ -65,6 +68,17 @@ pub struct Options {
     pub json_log: bool,
     /// The port at which pods tell their load.
     pub admin_port: u16,
+    /// Where the API of custom metrics is served, if it is.
+    pub metrics_api: Option<MetricsApiOptions>,
+}
+
+/// How the API of custom metrics is served.
+#[derive(Clone, Debug)]
+pub struct MetricsApiOptions {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The Service in the operator's own namespace by which the API server comes.
+    pub service: String,
 }
 
 /// Why the operator ended though nobody asked.
@@ -73,7 +87,7 @@ pub enum RunError {
     /// Neither `KUBECONFIG` nor an account in a pod can be used.
     #[error("there is no way to the API server: {0}")]
     Config(String),
-    /// The address for probes and metrics can't be had.
+    /// The address for probes, or that for the API of metrics, can't be had.
     #[error("{address} can't be listened on: {source}")]
     Listen {
         /// The address.
@@ -104,7 +118,7 @@ pub fn run(options: &Options) -> ExitCode {
             let config = kube::Config::infer()
                 .await
                 .map_err(|error| RunError::Config(chain(&error)))?;
-            serve(options, config, signalled()).await
+            Box::pin(serve(options, config, signalled())).await
         })
     });
     match result {
@@ -167,16 +181,19 @@ pub async fn serve(
     // Fails only if the process has a provider already, which is as good.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let parts = Parts::new(options, config)?;
-    let listener = probes::listen(options.metrics_listen)
-        .await
-        .map_err(|source| RunError::Listen {
-            address: options.metrics_listen,
-            source,
-        })?;
+    let listener = listen(options.metrics_listen).await?;
+    let metrics_api = match &options.metrics_api {
+        Some(api) => Some((listen(api.listen).await?, api.service.clone())),
+        None => None,
+    };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %options.metrics_listen, namespaces = ?options.namespaces, "notice-operator starts");
     let _watches = parts.watching.start();
     let mut tasks = JoinSet::new();
     tasks.spawn(probes::serve(listener, parts.probes()));
+    if let Some((listener, service)) = metrics_api {
+        tasks.spawn(parts.metrics_api(service).serve(listener).map(drop));
+        tasks.spawn(parts.clone().ask());
+    }
     for kind in ChildKind::ALL {
         if kind.definition().is_some() {
             tasks.spawn(follow_optional(parts.watching.clone(), kind));
@@ -213,6 +230,11 @@ pub async fn serve(
     result
 }
 
+async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| RunError::Listen { address, source })
+}
+
 /// What the parts share.
 #[derive(Clone, Debug)]
 struct Parts {
@@ -225,6 +247,7 @@ struct Parts {
     leadership: Leadership,
     metrics: Arc<Metrics>,
     watching: Watching,
+    board: Board,
 }
 
 impl Parts {
@@ -262,6 +285,7 @@ impl Parts {
                 Leadership::always()
             },
             metrics: Arc::new(Metrics::new()?),
+            board: Board::default(),
         })
     }
 
@@ -290,6 +314,21 @@ impl Parts {
         })
     }
 
+    fn metrics_api(&self, service: String) -> MetricsApi {
+        MetricsApi {
+            service: metrics_api::Service {
+                namespace: self.own_namespace.clone(),
+                name: service,
+            },
+            clients: self.clients.clone(),
+            freshness: self.freshness.clone(),
+            leadership: self.leadership.clone(),
+            index: Arc::clone(&self.index),
+            board: self.board.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// Waits until this operator acts, then works until `ends` says so. Says which part ended.
     async fn work(self, ends: watch::Receiver<bool>) -> String {
         let mut waits = ends.clone();
@@ -301,10 +340,8 @@ impl Parts {
             Ok(public) => public,
             Err(error) => return error.to_string(),
         };
-        let board = Board::default();
         let scaling = Arc::new(Scaling::default());
-        let reconciler =
-            Arc::new(self.reconciler(&key, public, board.clone(), Arc::clone(&scaling)));
+        let reconciler = Arc::new(self.reconciler(&key, public, Arc::clone(&scaling)));
         self.queue.begin();
         let mut tasks = JoinSet::new();
         for _ in 0..WORKERS {
@@ -314,8 +351,12 @@ impl Parts {
                 ends.clone(),
             ));
         }
-        let sizing = tokio::spawn(self.hands(key, board.clone(), scaling).work_for_ever());
-        let asking = tokio::spawn(self.ask(board));
+        let sizing = tokio::spawn(self.hands(key, scaling).work_for_ever());
+        let asking = self
+            .options
+            .metrics_api
+            .is_none()
+            .then(|| tokio::spawn(self.ask()));
         let mut last = String::new();
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -324,7 +365,7 @@ impl Parts {
             }
         }
         sizing.abort();
-        asking.abort();
+        asking.inspect(tokio::task::JoinHandle::abort);
         last
     }
 
@@ -342,11 +383,11 @@ impl Parts {
         }
     }
 
-    fn hands(&self, key: DrainKey, board: Board, scaling: Arc<Scaling>) -> Hands {
+    fn hands(&self, key: DrainKey, scaling: Arc<Scaling>) -> Hands {
         Hands {
             scaling,
             index: Arc::clone(&self.index),
-            board,
+            board: self.board.clone(),
             asker: Asker::new(self.options.admin_port),
             verbs: Verbs::new(key, self.options.admin_port),
             client: self.clients.calls(),
@@ -360,7 +401,6 @@ impl Parts {
         &self,
         key: &DrainKey,
         drain_public_key: String,
-        board: Board,
         scaling: Arc<Scaling>,
     ) -> Reconciler {
         let calls = self.clients.calls();
@@ -371,7 +411,7 @@ impl Parts {
                 self.leadership.clone(),
                 Arc::clone(&self.index),
             ),
-            board,
+            board: self.board.clone(),
             scaling,
             secrets: SecretWatches::new(self.watching.clone(), key.digester()),
             teller: Teller::new(calls.clone(), &self.options.pod_name),
@@ -388,11 +428,11 @@ impl Parts {
     }
 
     /// Asks pods for ever, and touches the clusters whose figures are worth telling.
-    async fn ask(self, board: Board) {
+    async fn ask(self) {
         let (index, queue, answers) = (
             Arc::clone(&self.index),
             Arc::clone(&self.queue),
-            board.clone(),
+            self.board.clone(),
         );
         let round_over = move || {
             let index = index.lock();
@@ -414,7 +454,7 @@ impl Parts {
         };
         ask_for_ever(
             Arc::clone(&self.index),
-            board,
+            self.board,
             Asker::new(self.options.admin_port),
             round_over,
         )

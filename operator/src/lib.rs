@@ -20,6 +20,7 @@ pub mod events;
 pub mod failure;
 pub mod leader;
 pub mod metrics;
+pub mod metrics_api;
 pub mod observe;
 pub mod probes;
 pub mod queue;

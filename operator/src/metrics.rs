@@ -72,6 +72,8 @@ pub struct Metrics {
     desired: IntGaugeVec,
     ready: IntGaugeVec,
     sessions: IntGaugeVec,
+    metrics_api_requests: IntCounterVec,
+    metrics_api_registered: IntGaugeVec,
 }
 
 /// Not `namespace`: that is the operator's own, which Prometheus adds.
@@ -153,11 +155,21 @@ impl Metrics {
                 "Sessions of a cluster, as last told in its status.",
                 &CLUSTER,
             )?,
+            metrics_api_requests: counters(
+                "notice_operator_metrics_api_requests_total",
+                "Requests to the metrics API, by how they were answered: OK, or a Kubernetes reason.",
+                &["result"],
+            )?,
+            metrics_api_registered: gauges(
+                "notice_operator_metrics_api_registered",
+                "1 while the API server leads to this metrics API and trusts it; nothing where it is off.",
+                &["version"],
+            )?,
         })
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let collectors: [Box<dyn prometheus::core::Collector>; 12] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 14] = [
             Box::new(self.reconciles.clone()),
             Box::new(self.failures.clone()),
             Box::new(self.duration.clone()),
@@ -170,6 +182,8 @@ impl Metrics {
             Box::new(self.desired.clone()),
             Box::new(self.ready.clone()),
             Box::new(self.sessions.clone()),
+            Box::new(self.metrics_api_requests.clone()),
+            Box::new(self.metrics_api_registered.clone()),
         ];
         collectors
             .into_iter()
@@ -200,6 +214,18 @@ impl Metrics {
     /// A child of this kind was written or deleted.
     pub fn child_written(&self, kind: &str) {
         self.child_writes.with_label_values(&[kind]).inc();
+    }
+
+    /// A request to the metrics API was answered.
+    pub fn metrics_api_answered(&self, result: &'static str) {
+        self.metrics_api_requests.with_label_values(&[result]).inc();
+    }
+
+    /// Whether the API server leads to this metrics API, for one of its versions.
+    pub fn metrics_api_registered(&self, version: &'static str, registered: bool) {
+        self.metrics_api_registered
+            .with_label_values(&[version])
+            .set(i64::from(registered));
     }
 
     /// Reads what is read at scrape time, and renders everything.

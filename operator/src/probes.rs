@@ -1,7 +1,6 @@
 //! The operator's listener: `/livez`, `/readyz`, `/metrics`. Read only.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,14 +46,6 @@ impl Probes {
         let waiting = self.state.freshness.waiting();
         (!waiting.is_empty()).then(|| format!("not listed yet: {}", waiting.join(", ")))
     }
-}
-
-/// Listens.
-///
-/// # Errors
-/// The address can't be had.
-pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
 }
 
 /// Serves for ever.

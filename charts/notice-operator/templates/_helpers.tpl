@@ -103,6 +103,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
 
+{{/* Another's API of metrics is not taken over: Helm refuses too, in words that help less. */}}
+{{- define "notice-operator.checkMetricsApi" -}}
+{{- range $version := list "v1beta1" "v1beta2" -}}
+{{- $found := lookup "apiregistration.k8s.io/v1" "APIService" "" (printf "%s.custom.metrics.k8s.io" $version) -}}
+{{- with $found -}}
+{{- $service := .spec.service | default dict -}}
+{{- if ne (dig "namespace" "" $service) $.Release.Namespace -}}
+{{- fail (printf "\n\nmetricsApi.enabled: the APIService %s belongs to the service %s/%s. A cluster has one API of custom metrics: let that one serve notice_online_sessions (docs/KUBERNETES.md), or remove it first\n" .metadata.name (dig "namespace" "-" $service) (dig "name" "-" $service)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Values that the schema lets pass one by one, and that contradict each other. */}}
 {{- define "notice-operator.check" -}}
 {{- if and (eq .Values.secretAccess "namespaces") (not .Values.watchNamespaces) -}}

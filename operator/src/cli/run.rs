@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use crate::app::{self, Options};
+use crate::app::{self, MetricsApiOptions, Options};
 use crate::validate::DEFAULT_SERVER_IMAGE;
 
 /// How the operator runs.
@@ -50,6 +50,21 @@ pub(super) struct RunArgs {
     /// Port at which pods tell their load; for tests
     #[arg(long, default_value_t = 9090, hide = true)]
     admin_port: u16,
+    /// Address of the API of custom metrics (HTTPS), by which Kubernetes' own autoscaler learns sessions; off without it
+    #[arg(
+        long,
+        env = "NOTICE_OPERATOR_METRICS_API_LISTEN",
+        value_name = "ADDRESS"
+    )]
+    metrics_api_listen: Option<SocketAddr>,
+    /// Service in the operator's own namespace by which the API server comes to that API
+    #[arg(
+        long,
+        env = "NOTICE_OPERATOR_METRICS_API_SERVICE",
+        default_value = "notice-operator-metrics-api",
+        value_name = "NAME"
+    )]
+    metrics_api_service: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,6 +89,10 @@ impl From<RunArgs> for Options {
             leader_elect: args.leader_elect,
             json_log: args.log_format == LogFormat::Json,
             admin_port: args.admin_port,
+            metrics_api: args.metrics_api_listen.map(|listen| MetricsApiOptions {
+                listen,
+                service: args.metrics_api_service,
+            }),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is kept of children that have a state of their own: the few figures that conditions are made of. Pure.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::kinds::ChildKind;
@@ -214,6 +216,8 @@ pub struct PodSeen {
     pub ended: bool,
     /// Why it does not run, if it says so: `ImagePullBackOff`, `CrashLoopBackOff`, `Unschedulable`...
     pub trouble: Option<Trouble>,
+    /// Its labels, by which autoscalers select it.
+    pub labels: BTreeMap<String, String>,
     /// What scale-in needs to know of it.
     pub life: Life,
 }
@@ -273,6 +277,7 @@ impl PodSeen {
             deleting: !object["metadata"]["deletionTimestamp"].is_null(),
             ended: ["Succeeded", "Failed"].contains(&text(&status["phase"])),
             trouble: trouble(status),
+            labels: labels(&object["metadata"]["labels"]),
             life: Life::of(object),
         }
     }
@@ -282,6 +287,13 @@ impl PodSeen {
     pub const fn counts(&self) -> bool {
         !self.ended
     }
+}
+
+fn labels(labels: &Value) -> BTreeMap<String, String> {
+    let labels = labels.as_object().into_iter().flatten();
+    labels
+        .map(|(name, value)| (name.clone(), text(value).to_owned()))
+        .collect()
 }
 
 fn trouble(status: &Value) -> Option<Trouble> {

@@ -45,6 +45,13 @@ impl Reading {
     pub fn load(&self) -> Option<Load> {
         self.load.map(|(load, _)| load)
     }
+
+    /// The load, and how old it is.
+    #[must_use]
+    pub fn aged(&self, now: Instant) -> Option<(Load, Duration)> {
+        self.load
+            .map(|(load, at)| (load, now.saturating_duration_since(at)))
+    }
 }
 
 /// The figures of a cluster's pods, by pod. A pod of which nothing is known is there without a load.

@@ -1,6 +1,6 @@
 //! How many sessions each pod has: asked of the pods themselves, every ten seconds, by `GET /load`.
 //!
-//! Only the operator that acts asks. What it learns stays in memory; a cluster is reconciled for it only when it is worth
+//! Only the operator that acts asks, and every one that serves the API of metrics. What it learns stays in memory; a cluster is reconciled for it only when it is worth
 //! a write (see [`figures`]).
 
 pub mod figures;
@@ -60,6 +60,13 @@ impl Board {
         Some(Figures {
             pods: pods.iter().map(entry).collect(),
         })
+    }
+
+    /// What a pod last said, and how long ago.
+    #[must_use]
+    pub fn reading(&self, key: &ClusterKey, pod: &str) -> Option<(Load, Duration)> {
+        let readings = self.readings.lock();
+        readings.get(key)?.get(pod)?.aged(Instant::now())
     }
 
     /// One pod was asked.
@@ -217,6 +224,7 @@ mod tests {
             deleting: false,
             ended: false,
             trouble: None,
+            labels: BTreeMap::new(),
             life: crate::observe::Life::default(),
         }
     }

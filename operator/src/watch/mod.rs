@@ -6,6 +6,7 @@
 pub mod follow;
 pub mod freshness;
 pub mod kinds;
+pub mod latest;
 pub mod optional;
 pub mod secrets;
 pub mod sinks;

@@ -10,6 +10,7 @@ mod denied;
 mod farm;
 mod leader;
 mod many;
+mod metrics_api;
 mod optional;
 mod quiet;
 mod scene;

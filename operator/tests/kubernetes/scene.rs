@@ -118,6 +118,7 @@ impl Scene {
             leader_elect: true,
             json_log: false,
             admin_port: 9090,
+            metrics_api: None,
         }
     }
 

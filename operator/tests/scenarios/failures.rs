@@ -26,6 +26,7 @@ impl Operator {
             leader_elect: false,
             json_log: false,
             admin_port: 9090,
+            metrics_api: None,
         };
         Self(tokio::spawn(async move {
             app::serve(&options, config, std::future::pending())
