@@ -269,19 +269,24 @@ struct Client {
 impl Client {
     async fn live(mut self) {
         loop {
-            let Some(mut stream) = self.open().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
+            let mut stream = self.open_somewhere().await;
             while let Some(after) = asked_to_move(&mut stream).await {
                 tokio::time::sleep(after).await;
-                // Make before break.
-                if let Some(next) = self.open().await {
-                    stream = next;
-                    self.tally.moves.fetch_add(1, Ordering::Relaxed);
-                }
+                // Make before break; a pod that takes nobody any more may not be known to be so yet.
+                stream = self.open_somewhere().await;
+                self.tally.moves.fetch_add(1, Ordering::Relaxed);
             }
             self.tally.cut.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A stream, as soon as a pod takes it.
+    async fn open_somewhere(&mut self) -> TcpStream {
+        loop {
+            if let Some(stream) = self.open().await {
+                return stream;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
