@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parse } from 'yaml';
 import { SHOTS, launchBrowser } from '../browser/harness.mjs';
+import { Client } from './client.mjs';
 import { eventually, settings } from './cluster.mjs';
 import { page } from './drawing.mjs';
 import { Notice, OPERATOR, installOperator } from './notice.mjs';
@@ -29,7 +30,7 @@ let end;
 
 before(async () => {
   if (skip) return;
-  await installOperator();
+  await installOperator('--set', 'metricsApi.enabled=true');
   notice = await Notice.install();
   start = Date.now() / 1000;
   const traffic = await Traffic.start({ api: notice.api, site: notice.site });
@@ -42,9 +43,14 @@ before(async () => {
 });
 after(() => notice?.remove());
 
-/** What panels tell of only once it has happened: a refusal, a new key, a drain. */
+/** What panels tell of only once it has happened: a refusal, somebody's return, a new key, a drain. */
 async function happenings(traffic) {
   await assert.rejects(notice.api('notices', { receiverId: '', message: '' }), { status: 400 });
+  await notice.api('notices', { receiverId: 'late', message: 'While you were away.' });
+  const late = new Client(notice.site, 'late', await notice.token('late'), () => {});
+  late.start();
+  await eventually('who was away is back', () => late.isOnline);
+  late.end();
   const fresh = await notice.addKey();
   await eventually('every pod takes the new key', () => notice.everyPodSays(fresh, 200), 180_000);
   const [pod] = await notice.pods();

@@ -18,6 +18,8 @@ build_parts() {
     set -- "${parts_built[@]}"
     binary=$("$root/scripts/kubernetes" build)
     "$root/scripts/services" install
+    # Inside of the cluster's network nothing can be fetched.
+    "$root/scripts/tool" helm >/dev/null
     install_debian_packages
   fi
   for part in "$@"; do

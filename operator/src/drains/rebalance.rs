@@ -4,8 +4,8 @@
 //! Who is asked connects again through the load balancer, which may bring it to any pod, the one it left included. So
 //! as many are asked as will do if all who move land evenly, and no more: each round is a move for real people.
 //!
-//! For the same reason what a rollout leaves uneven stays so: everybody has just been moved. Rounds come when pods have
-//! been added since, or when a pod is about to be full.
+//! For the same reason what a rollout leaves uneven stays so for a while: everybody has just been moved. Rounds come then
+//! only when pods have been added since, or when a pod is about to be full.
 
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ const SETTLE: u64 = 30;
 
 /// So many rounds may bring nothing: then the load balancer does not spread clients, and moving more is in vain.
 const PATIENCE: u32 = 3;
+
+/// So many seconds after a rollout nobody is moved for the sake of evenness.
+const QUIET: u64 = 600;
 
 /// After that, and after a round that was disturbed, the next try comes so many seconds later.
 const PAUSE: u64 = 600;
@@ -171,7 +174,7 @@ impl Rebalance {
             return (self, Verdict::Rest);
         }
         let balance = Balance::of(&seen.pods);
-        let worthwhile = has_additions(seen) || balance.is_nearly_full(settings);
+        let worthwhile = !was_rolled_lately(seen, now) || balance.is_nearly_full(settings);
         if !worthwhile || !balance.is_skewed() {
             return (Self::default(), Verdict::Rest);
         }
@@ -200,10 +203,11 @@ impl Rebalance {
     }
 }
 
-/// Whether a pod has been made since the last rollout: for a bigger size, or in another one's place.
-fn has_additions(seen: &Observation) -> bool {
+/// Whether there was a rollout, and no pod has been made since: for a bigger size, or in another one's place.
+fn was_rolled_lately(seen: &Observation, now: u64) -> bool {
     let added = |since: u64| seen.pods.iter().any(|pod| pod.created > since);
-    seen.rolled_out.is_none_or(added)
+    seen.rolled_out
+        .is_some_and(|at| now < at.saturating_add(QUIET) && !added(at))
 }
 
 fn is_disturbed(seen: &Observation) -> bool {

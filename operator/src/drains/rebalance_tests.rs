@@ -101,11 +101,13 @@ fn while_pods_start_or_leave_or_are_replaced_nobody_is_asked() {
 }
 
 #[test]
-fn what_a_rollout_leaves_uneven_stays_until_pods_are_added_or_one_is_nearly_full() {
-    let judged = |seen: &Observation| Rebalance::default().judge(seen, &settings(), 2000).1;
+fn what_a_rollout_leaves_uneven_stays_for_a_while_unless_pods_are_added_or_one_is_nearly_full() {
+    let at = |seen: &Observation, now| Rebalance::default().judge(seen, &settings(), now).1;
+    let judged = |seen: &Observation| at(seen, 1500);
     let mut rolled = seen(&[700, 100]);
     rolled.rolled_out = Some(rolled.pods[1].created + 10);
     assert_eq!(judged(&rolled), Verdict::Rest);
+    assert_ne!(at(&rolled, 1010 + QUIET), Verdict::Rest);
     let mut added = rolled.clone();
     added.pods[1].created += 11;
     assert_ne!(judged(&added), Verdict::Rest);
