@@ -151,7 +151,8 @@ async function outOfMemory(pod) {
   await lab('enter', node, 'sh', '-euc', `
     group=$(find /sys/fs/cgroup -path '*pod${uid}/${id}' -type d | grep -E 'memory|^/sys/fs/cgroup/notice' | head -n 1)
     echo $$ >"$group/cgroup.procs"
-    exec tail -c 4G /dev/zero >/dev/null 2>&1`).catch(() => {});
+    # From a pipe, since of a file it would read only the end.
+    head -c 4G /dev/zero | tail -c 4G >/dev/null 2>&1`).catch(() => {});
 }
 
 life('a node that is lost at once loses nothing', inLab, async (name) => {

@@ -114,7 +114,7 @@ export class Notice {
         headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json', Connection: 'close' },
         body: body === undefined ? undefined : JSON.stringify(body),
         signal: AbortSignal.timeout(withinMs),
-      });
+      }).catch((error) => { throw new Error(`no answer from ${path}: ${error.cause ?? error}`); });
       const text = await response.text();
       if (response.ok) return text ? JSON.parse(text) : null;
       throw Object.assign(new Error(`${response.status} from ${path}: ${text}`), {

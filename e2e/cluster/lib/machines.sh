@@ -60,6 +60,8 @@ boot_node() {
   soon "machine-$number" is_up "$number"
   on_plane ip link add "node-$number" type veth peer name eth0 netns "$(pid "machine-$number")"
   on_plane ip link set "node-$number" master "$bridge" up
+  # The same after a restart, as a real card's: others in the network know it.
+  on_node "$number" ip link set eth0 address "02:6e:6f:74:65:0$number"
   on_node "$number" ip link set lo up
   on_node "$number" ip address add "$(address_of_node "$number")/24" dev eth0
   on_node "$number" ip link set eth0 up
