@@ -23,6 +23,8 @@ after(async () => {
 /** Runs `happens` under traffic, and judges; returns the report for what the case wants besides. */
 async function underTraffic(name, happens) {
   await notice.hasReadyPods(notice.spec.replicas);
+  // What came before has settled in the network, too.
+  await eventually('every pod answers', () => notice.everyPodSays(notice.key, 200));
   const traffic = await Traffic.start({ api: notice.api, site: notice.site });
   let report;
   try {
@@ -194,6 +196,10 @@ life('an operator that is killed in the middle of a rollout leaves no half of it
 
 life('an operator that is upgraded disturbs nobody', { skip: !settings.nextOperator && 'no other image is named' }, async (name) => {
   const [repository, tag] = settings.nextOperator.split(/:(?=[^:/]+$)/);
+  // Named: without an image the servers are those of the operator's release, and would be updated with it.
+  const { spec } = await notice.get('deployment', notice.name);
+  await notice.upgrade({ image: spec.template.spec.containers[0].image });
+  await notice.isReady();
   const before = await notice.pods();
   isGentle(await underTraffic(name, async () => {
     await installOperator('--set', `image.repository=${repository}`, '--set', `image.tag=${tag}`);
