@@ -2,15 +2,20 @@
 //!
 //! Own code instead of the library's watcher, for three reasons: bookmarks show that a silent watch lives (the library
 //! hides them), pages are handed on and dropped one by one, and a refusal is told apart from a failure.
+//!
+//! There is a watch for each Secret that is used, and nearly all rest nearly always. So what a watch needs to list and to
+//! begin is in boxes of its own, and at rest there is no buffer.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::io::{AsyncBufRead, AsyncBufReadExt};
 use futures_util::stream::BoxStream;
+use hyper::header::ACCEPT_ENCODING;
 use kube::Client;
-use kube::core::WatchEvent;
 use kube::core::params::{ListParams, WatchParams};
 use kube::core::request::Request;
+use kube::core::{Status, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::AbortHandle;
@@ -102,7 +107,7 @@ impl<S: Sink> Watch<S> {
             match self.turn(from.take(), &mut failures).await {
                 Ok(End::From(version)) => from = Some(version),
                 Ok(End::Stale) => {}
-                Err(error) => self.wait_after(&error, &mut failures).await,
+                Err(error) => Box::pin(self.wait_after(&error, &mut failures)).await,
             }
         }
     }
@@ -112,7 +117,7 @@ impl<S: Sink> Watch<S> {
         let client = self.clients.for_watch()?;
         let version = match from {
             Some(version) => version,
-            None => self.list(&client).await?,
+            None => Box::pin(self.list(&client)).await?,
         };
         *failures = 0;
         self.told = None;
@@ -150,7 +155,7 @@ impl<S: Sink> Watch<S> {
     }
 
     async fn follow_from(&mut self, client: &Client, version: String) -> Result<End, kube::Error> {
-        let mut events = self.open(client, &version).await?;
+        let mut events = Box::pin(self.open(client, &version)).await?;
         let mut version = version;
         loop {
             let next = tokio::time::timeout(SILENCE, events.next());
@@ -182,14 +187,17 @@ impl<S: Sink> Watch<S> {
             send_initial_events: false,
         };
         let request = Request::new(self.target.path.clone());
-        let request = if self.target.metadata_only {
+        let mut request = if self.target.metadata_only {
             request.watch_metadata(&params, version)
         } else {
             request.watch(&params, version)
         }
         .map_err(kube::Error::BuildRequest)?;
-        let events = within(LIST_TIMEOUT, client.request_events::<Value>(request)).await?;
-        Ok(events.boxed())
+        // From 1.37 on each event is compressed by itself, and nothing here takes that apart.
+        let plain = hyper::header::HeaderValue::from_static("identity");
+        request.headers_mut().insert(ACCEPT_ENCODING, plain);
+        let lines = within(LIST_TIMEOUT, client.request_stream(request)).await?;
+        Ok(events(lines))
     }
 
     fn take(&mut self, event: WatchEvent<Value>, version: &mut String) {
@@ -227,6 +235,32 @@ impl<S: Sink> Watch<S> {
         }
         tokio::time::sleep(pause(&why, *failures, chance())).await;
         *failures = failures.saturating_add(1);
+    }
+}
+
+/// A line is an event. The library's own stream of them has a buffer of 8 KiB for each watch from the start.
+fn events(
+    lines: impl AsyncBufRead + Send + 'static,
+) -> BoxStream<'static, Result<WatchEvent<Value>, kube::Error>> {
+    let lines = Box::pin(lines).lines();
+    let read = lines.filter_map(|line| std::future::ready(event(line)));
+    read.boxed()
+}
+
+/// None for what a connection that broke has left of an event.
+fn event(line: std::io::Result<String>) -> Option<Result<WatchEvent<Value>, kube::Error>> {
+    let line = match line {
+        Ok(line) => line,
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return None,
+        Err(error) => return Some(Err(kube::Error::ReadEvents(error))),
+    };
+    match serde_json::from_str(&line) {
+        Ok(event) => Some(Ok(event)),
+        Err(error) if error.is_eof() => None,
+        Err(error) => Some(Err(match serde_json::from_str::<Status>(&line) {
+            Ok(status) => kube::Error::Api(status.boxed()),
+            Err(_) => kube::Error::SerdeError(error),
+        })),
     }
 }
 
@@ -288,6 +322,21 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_line_is_an_event_and_a_refusal_is_told() {
+        let text = concat!(
+            r#"{"type":"ADDED","object":{"metadata":{"resourceVersion":"1"}}}"#,
+            "\n",
+            r#"{"kind":"Status","code":403,"message":"no","status":"Failure","reason":"Forbidden","metadata":{}}"#,
+            "\n",
+            r#"{"type":"ADDED","obj"#,
+        );
+        let seen: Vec<_> = events(text.as_bytes()).collect().await;
+        assert!(matches!(&seen[0], Ok(WatchEvent::Added(_))));
+        assert!(matches!(&seen[1], Err(kube::Error::Api(status)) if status.code == 403));
+        assert_eq!(seen.len(), 2, "half of an event is none");
+    }
 
     #[test]
     fn an_empty_list_of_metadata_is_a_page_without_items() {
