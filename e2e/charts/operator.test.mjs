@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chart, eventually, output, startPlane } from './harness.mjs';
-import { auditLog, rightOf, rightsOf, rulesOfChart } from './rights.mjs';
+import { auditLog, rightsOf, rightsUsed, rulesOfChart } from './rights.mjs';
 
 const program = process.env.NOTICE_OPERATOR_BIN;
 const account = 'system:serviceaccount:notice-system:notice-operator';
@@ -139,7 +139,7 @@ test('by the audit log nothing that it asked for was refused, and nothing that i
     verb === 'update' && objectRef?.resource === 'leases')));
   const refused = asked().filter(({ annotations }) => annotations?.['authorization.k8s.io/decision'] === 'forbid');
   assert.deepEqual(refused.map(({ verb, requestURI }) => `${verb} ${requestURI}`), [], log.slice(-2000));
-  const used = new Set(asked().filter(({ objectRef }) => objectRef).map(rightOf));
+  const used = rightsUsed(asked().filter(({ objectRef }) => objectRef));
   const idle = rightsOf(rulesOfChart()).filter((right) => !used.has(right) && !unused[right]);
   assert.deepEqual(idle, [], 'granted, and never asked for');
 });

@@ -31,6 +31,12 @@ export function rightOf({ verb, objectRef }) {
   return `${apiGroup}/${resource}${subresource ? `/${subresource}` : ''} ${verb}`;
 }
 
+/** All rights that events needed: to apply what was not there is to create it as well. */
+export function rightsUsed(events) {
+  const created = events.filter(({ verb, responseStatus }) => verb === 'patch' && responseStatus?.code === 201);
+  return new Set([...events.map(rightOf), ...created.map((event) => rightOf({ ...event, verb: 'create' }))]);
+}
+
 /** Whether one of the rules allows what the event asked for. */
 export function isGranted(rules, event) {
   const { name } = event.objectRef;

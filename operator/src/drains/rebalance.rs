@@ -203,9 +203,10 @@ impl Rebalance {
     }
 }
 
-/// Whether there was a rollout, and no pod has been made since: for a bigger size, or in another one's place.
+/// Whether there was a rollout, and no pod has been made since: for a bigger size, or in another one's place. Both times
+/// are told in whole seconds; its own pods were made before it was through.
 fn was_rolled_lately(seen: &Observation, now: u64) -> bool {
-    let added = |since: u64| seen.pods.iter().any(|pod| pod.created > since);
+    let added = |since: u64| seen.pods.iter().any(|pod| pod.created >= since);
     seen.rolled_out
         .is_some_and(|at| now < at.saturating_add(QUIET) && !added(at))
 }

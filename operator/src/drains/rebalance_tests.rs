@@ -109,7 +109,7 @@ fn what_a_rollout_leaves_uneven_stays_for_a_while_unless_pods_are_added_or_one_i
     assert_eq!(judged(&rolled), Verdict::Rest);
     assert_ne!(at(&rolled, 1010 + QUIET), Verdict::Rest);
     let mut added = rolled.clone();
-    added.pods[1].created += 11;
+    added.pods[1].created += 10;
     assert_ne!(judged(&added), Verdict::Rest);
     let mut full = rolled;
     full.pods[0].load = Some(Load {
