@@ -56,9 +56,10 @@ after(async () => {
   if (folder) rmSync(folder, { recursive: true });
 });
 
-const apply = (items) => plane.kubectl(['apply', '--server-side', '-f', '-'], {
-  input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-});
+function apply(items) {
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+  plane.kubectl(['apply', '--server-side', '-f', '-'], { input });
+}
 
 function helm(release, name, namespace, values) {
   const args = ['upgrade', '--install', release, chart(name), '--namespace', namespace, '--values', '-'];
