@@ -22,7 +22,8 @@ fn resident(pid: u32) -> u64 {
 #[ignore = "minutes, and the figures of a debug build count for nothing"]
 async fn a_hundred_clusters_take_little_time_and_memory() {
     let rest = resident_with(100).await;
-    assert!(rest < 20 * 1024 || cfg!(debug_assertions), "{rest} kB");
+    let is_release = std::env::var_os("NOTICE_OPERATOR_BIN").is_some();
+    assert!(rest < 20 * 1024 || !is_release, "{rest} kB");
 }
 
 #[tokio::test]
