@@ -116,6 +116,23 @@ pub enum Action {
     Tell(String, News),
 }
 
+impl Action {
+    /// The pod that it is about, if it is about one.
+    #[must_use]
+    pub fn pod(&self) -> Option<&str> {
+        match self {
+            Self::Mark(pod, _)
+            | Self::Drain(pod, _)
+            | Self::Prefer(pod)
+            | Self::Unprefer(pod)
+            | Self::Undrain(pod)
+            | Self::Unmark(pod)
+            | Self::Tell(pod, _) => Some(pod),
+            Self::Resize(_) => None,
+        }
+    }
+}
+
 /// What a person wants to know of a pod that leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum News {

@@ -295,7 +295,7 @@ impl Model {
         self.state = state;
         let mut failed = Vec::new();
         for action in actions {
-            let pod = pod_of(&action).unwrap_or_default().to_owned();
+            let pod = action.pod().unwrap_or_default().to_owned();
             let fails = self.failing > 0 && self.chance.below(self.failing) == 0;
             if fails || failed.contains(&pod) {
                 failed.push(pod);
@@ -391,17 +391,4 @@ impl ModelPod {
 
 fn size(number: u64) -> usize {
     usize::try_from(number).unwrap()
-}
-
-fn pod_of(action: &Action) -> Option<&str> {
-    match action {
-        Action::Mark(pod, _)
-        | Action::Drain(pod, _)
-        | Action::Prefer(pod)
-        | Action::Unprefer(pod)
-        | Action::Undrain(pod)
-        | Action::Unmark(pod)
-        | Action::Tell(pod, _) => Some(pod),
-        Action::Resize(_) => None,
-    }
 }

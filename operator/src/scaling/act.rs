@@ -81,7 +81,7 @@ impl Hands {
     async fn act(&self, observed: &Observed, todo: Todo) {
         let mut failed = BTreeSet::new();
         for action in todo.actions {
-            let Some(pod) = pod_of(&action).map(str::to_owned) else {
+            let Some(pod) = action.pod().map(str::to_owned) else {
                 continue;
             };
             if failed.contains(&pod) {
@@ -225,19 +225,6 @@ fn address(observed: &Observed, pod: &str) -> Result<std::net::IpAddr, String> {
     found
         .and_then(|it| it.ip)
         .ok_or_else(|| format!("pod {pod} has no address"))
-}
-
-fn pod_of(action: &Action) -> Option<&str> {
-    match action {
-        Action::Mark(pod, _)
-        | Action::Drain(pod, _)
-        | Action::Prefer(pod)
-        | Action::Unprefer(pod)
-        | Action::Undrain(pod)
-        | Action::Unmark(pod)
-        | Action::Tell(pod, _) => Some(pod),
-        Action::Resize(_) => None,
-    }
 }
 
 fn telling_of(warning: bool, reason: &str, action: &'static str, note: String) -> Telling {
