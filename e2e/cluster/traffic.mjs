@@ -32,7 +32,8 @@ export class Traffic {
     const taken = (...offer) => traffic.#ledger.offered(...offer);
     for (let n = 0; n < clients; n += 1) {
       const account = `client-${n}`;
-      const { token } = await api('sessions', { accountId: account, ttlSeconds: 7200 });
+      // A service tries again, as it does when it stages.
+      const { token } = await eventually('a session token', () => api('sessions', { accountId: account, ttlSeconds: 7200 }));
       traffic.#clients.push(new Client(site, account, token, taken));
     }
     for (const client of traffic.#clients) client.start();
